@@ -1,0 +1,306 @@
+"""Every setting, with its default, its meaning and the values it takes (``foveal config schema``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the file. An unknown key is an error; values are never changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ---------------------------------------------------------------- data
+
+
+class CocoSource(Section):
+    """COCO JSON."""
+
+    format: Literal["coco"]
+    annotations: str = Field(description="the JSON file")
+    images: str | None = Field(None, description="folder of the pictures; default: the JSON file's folder")
+
+
+class VocSource(Section):
+    """Pascal VOC XML, one file a picture."""
+
+    format: Literal["voc"]
+    annotations: str = Field(description="folder of the XML files")
+    images: str | None = Field(None, description="folder of the pictures; default: the annotations' folder")
+    split: str | None = Field(None, description="text file with one stem a line; default: every picture")
+    voc_corners: Literal["one_based", "raw"] = Field(
+        "one_based", description="one_based: xmin - 1, ymin - 1, xmax, ymax; raw: the file's own numbers"
+    )
+
+
+class ShapesSource(Section):
+    """Generated pictures: no files needed."""
+
+    format: Literal["shapes"]
+    pictures: int = Field(256, gt=0)
+    classes: int = Field(3, gt=0, description="number of classes: combinations of shape and colour family")
+    size: int = Field(160, ge=32, description="side of the square pictures, in pixels")
+    seed: int = 0
+    empty_share: Share = Field(0.1, description="share of pictures without any object")
+
+
+Source = Annotated[CocoSource | VocSource | ShapesSource, Field(discriminator="format")]
+
+
+class Augment(Section):
+    """Box-aware augmentation of the training pictures; everything off gives the pictures as they are."""
+
+    horizontal_flip: Share = Field(0.5, description="probability")
+    vertical_flip: Share = 0.0
+    rotate_90: Share = Field(0.0, description="probability of a turn by a quarter (either way)")
+    scale_jitter: tuple[Positive, Positive] | None = Field(
+        None, description="range of the random zoom, e.g. [0.5, 1.5]"
+    )
+    crop: Share = Field(0.0, description="probability of a random crop that keeps a box's overlap")
+    colour: Share = Field(0.0, description="strength of brightness, contrast, saturation and hue jitter")
+    mosaic: Share = Field(0.0, description="probability of joining four pictures into one")
+    multi_scale: list[float] | None = Field(
+        None, description="factors on image_size, one drawn per batch, e.g. [0.75, 1.0, 1.25]"
+    )
+    min_visible: Share = Field(0.25, description="a box that keeps less of its area than this is dropped")
+
+
+class Data(Section):
+    """Where pictures and labels come from, and how they reach the network."""
+
+    train: Source
+    val: Source | None = None
+    classes: list[str] | None = Field(
+        None, description="class names in model order; default: those of the training labels"
+    )
+    image_size: tuple[int, int] = Field(
+        (512, 512), description="[height, width] of the canvas that pictures are letterboxed onto"
+    )
+    augment: Augment = Augment()
+    class_aware_sampling: bool = Field(False, description="draw pictures of rare classes more often")
+    workers: int = Field(2, ge=0, description="loader processes")
+    strict: bool = Field(False, description="any unreadable picture is an error instead of being counted")
+
+
+# ---------------------------------------------------------------- model
+
+
+class BackboneParams(Section):
+    """Parameters of the backbone."""
+
+    weights: str | None = Field(
+        "imagenet", description="imagenet (timm's pretrained weights by name), a .safetensors file, or null"
+    )
+    c5: Literal["features", "conv_head"] = Field(
+        "features", description="conv_head: the map after the last 1x1 convolution (MobileNetV2: 1,280 channels)"
+    )
+    batch_norm: Literal["frozen", "trained"] = "frozen"
+
+
+class Backbone(Section):
+    """Any timm model that gives feature maps at strides 8, 16 and 32."""
+
+    name: str = "resnet50"
+    params: BackboneParams = BackboneParams()
+
+
+class NeckParams(Section):
+    """Parameters of the feature pyramid."""
+
+    min_level: int = Field(3, ge=2, le=5, description="finest level: 2 is stride 4, 3 is stride 8")
+    out_channels: int = Field(256, gt=0)
+    extra_convs: Literal["on_input", "on_output"] = Field(
+        "on_input", description="P6 from C5 (on_input, the paper) or from P5 (on_output)"
+    )
+    relu_before_extra_convs: bool = Field(True, description="P7 from ReLU(P6), as in the paper")
+    norm_type: Literal["none", "batch_norm", "group_norm"] = "none"
+
+
+class Neck(Section):
+    """Feature pyramid network; the number of levels is that of the head's anchor_sizes."""
+
+    name: Literal["fpn"] = "fpn"
+    params: NeckParams = NeckParams()
+
+
+NormType = Literal["none", "batch_norm", "group_norm", "instance_norm"]
+
+
+class HeadParams(Section):
+    """Parameters of the decoupled anchor head (RetinaNet's defaults)."""
+
+    anchor_sizes: list[list[Positive]] = Field(
+        [[s * 2 ** (o / 3) for o in range(3)] for s in (32, 64, 128, 256, 512)],
+        description="side lengths in pixels, one list per pyramid level",
+        min_length=1,
+    )
+    aspect_ratios: list[Positive] = Field([0.5, 1.0, 2.0], description="height / width", min_length=1)
+    anchor_offset: float = Field(0.5, description="anchor centre inside a cell, as a share of the stride")
+    num_layers: int = Field(4, ge=0, description="3x3 conv + norm + ReLU blocks in each subnet")
+    norm_type: NormType = "none"
+    prior_prob: float = Field(0.01, gt=0, lt=1, description="score of every anchor at initialisation")
+
+
+class Head(Section):
+    """Two convolution subnets, one for classes and one for boxes, shared over the levels."""
+
+    name: Literal["anchor_decoupled_head"] = "anchor_decoupled_head"
+    params: HeadParams = HeadParams()
+
+
+class Architecture(Section):
+    """Backbone -> neck -> head."""
+
+    backbone: Backbone = Backbone()
+    neck: Neck = Neck()
+    head: Head = Head()
+
+
+class IouAssigner(Section):
+    """RetinaNet's rule."""
+
+    name: Literal["iou"] = "iou"
+    fg_iou_thresh: Share = 0.5
+    bg_iou_thresh: Share = 0.4
+    allow_low_quality: bool = Field(True, description="each box gets its best anchors, whatever their IoU")
+
+
+class AtssAssigner(Section):
+    """Adaptive training sample selection (Zhang et al. 2020)."""
+
+    name: Literal["atss"]
+    topk: int = Field(9, gt=0, description="nearest anchors taken per level")
+
+
+class FocalLoss(Section):
+    """Focal loss (paper, equation 5)."""
+
+    name: Literal["focal"] = "focal"
+    focal_alpha: Share | list[Share] = 0.25
+    focal_gamma: float = Field(2.0, ge=0)
+    weight: float = Field(1.0, ge=0)
+
+
+class QualityFocalLoss(Section):
+    """Focal loss with the box's IoU as the target score (Li et al. 2020)."""
+
+    name: Literal["quality_focal"]
+    focal_gamma: float = Field(2.0, ge=0)
+    weight: float = Field(1.0, ge=0)
+
+
+class BoxLoss(Section):
+    """Regression loss of the positives."""
+
+    name: Literal["l1", "smooth_l1", "giou"] = "l1"
+    beta: Positive = Field(1 / 9, description="smooth L1: where the quadratic part ends")
+    weight: float = Field(1.0, ge=0)
+
+
+class Losses(Section):
+    """Assignment and losses."""
+
+    assigner: Annotated[IouAssigner | AtssAssigner, Field(discriminator="name")] = IouAssigner()
+    classification: Annotated[FocalLoss | QualityFocalLoss, Field(discriminator="name")] = FocalLoss()
+    box: BoxLoss = BoxLoss()
+    normalizer: Literal["batch_positives", "image_positives"] = "batch_positives"
+
+
+class PostprocessorParams(Section):
+    """From raw outputs to detections."""
+
+    topk_candidates: int = Field(1000, gt=0, description="kept per level before NMS, over anchors x classes")
+    score_thresh: Share = 0.05
+    nms_thresh: Share = 0.5
+    class_agnostic: bool = False
+    detections_per_img: int = Field(100, gt=0)
+
+
+class Postprocessor(Section):
+    """Decoding and NMS."""
+
+    params: PostprocessorParams = PostprocessorParams()
+
+
+class Model(Section):
+    """The detector, what it is trained with, and how its outputs are read."""
+
+    architecture: Architecture = Architecture()
+    losses: Losses = Losses()
+    postprocessor: Postprocessor = Postprocessor()
+
+
+# ---------------------------------------------------------------- training
+
+
+class AdamW(Section):
+    """AdamW."""
+
+    name: Literal["adamw"] = "adamw"
+    lr_per_16: Positive = Field(5e-4, description="learning rate for 16 pictures a step; scaled linearly")
+    weight_decay: float = Field(0.05, ge=0)
+    backbone_lr_factor: float = Field(1.0, ge=0)
+
+
+class Sgd(Section):
+    """SGD with momentum."""
+
+    name: Literal["sgd"]
+    lr_per_16: Positive = 0.01
+    momentum: Share = 0.9
+    weight_decay: float = Field(1e-4, ge=0)
+    backbone_lr_factor: float = Field(1.0, ge=0)
+
+
+class Schedule(Section):
+    """Learning rate over the run."""
+
+    name: Literal["cosine", "steps", "constant"] = "cosine"
+    warmup_steps: int = Field(100, ge=0, description="linear warm-up; at most a tenth of the run")
+    milestones: list[Share] = Field([2 / 3, 8 / 9], description="steps: shares of the run where the rate drops")
+    drop: Positive = Field(0.1, description="steps: factor at each milestone")
+    final_factor: float = Field(0.0, ge=0, description="cosine: last rate as a share of the first")
+
+
+class Ema(Section):
+    """Moving average of the weights; it is what is validated and saved."""
+
+    decay: float = Field(0.999, gt=0, lt=1)
+    warmup: bool = Field(True, description="decay grows as (1 + step) / (10 + step) until it reaches its value")
+
+
+class Training(Section):
+    """Length, optimiser and surroundings of a run."""
+
+    epochs: int | None = Field(None, gt=0, description="length in passes over the data")
+    max_steps: int | None = Field(None, gt=0, description="length in optimiser steps; wins over epochs")
+    batch_size: int = Field(8, gt=0, description="pictures per process and micro-batch")
+    accumulate: int = Field(1, gt=0, description="micro-batches per optimiser step")
+    optimizer: Annotated[AdamW | Sgd, Field(discriminator="name")] = AdamW()
+    schedule: Schedule = Schedule()
+    clip_grad_norm: float | None = Field(10.0, gt=0)
+    ema: Ema | None = None
+    precision: Literal["fp32", "bf16", "16-mixed"] = "fp32"
+    validate_every: int = Field(1, gt=0, description="epochs between validations")
+    early_stopping: int | None = Field(None, gt=0, description="validations without a better AP before stopping")
+    seed: int = 0
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+
+
+class Export(Section):
+    """Settings of foveal export."""
+
+
+class Config(Section):
+    """One file: data, model, training, export."""
+
+    data: Data
+    model: Model = Model()
+    training: Training = Training()
+    export: Export = Export()

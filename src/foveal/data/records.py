@@ -1,0 +1,113 @@
+"""A data set in memory: columns, not a list of dicts, so that a million boxes cost little and fork well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from foveal.types import Array, ClassNames, GroundTruth
+
+FaultKind = Literal[
+    "no_label_file",
+    "empty_labels",
+    "only_crowd",
+    "crowd",
+    "zero_size",
+    "outside",
+    "clipped",
+    "bad_number",
+    "unknown_class",
+    "unreadable_picture",
+    "missing_picture",
+    "unreadable_labels",
+    "size_mismatch",
+    "rotated_labels",
+    "duplicate_id",
+    "orphan_label",
+]
+"""What a reader can find. Every occurrence is counted and kept with its place; none is silent."""
+
+
+class Fault(NamedTuple):
+    """One thing a reader noticed."""
+
+    kind: FaultKind
+    where: str
+    """``file:line``, or the file and the id of the annotation."""
+    message: str
+    """What is wrong and what was done about it, in one line."""
+
+
+class Rows(NamedTuple):
+    """One picture's labels."""
+
+    boxes: Array
+    """[M, 4] float64 xyxy, original upright pixels."""
+    labels: Array
+    crowd: Array
+
+
+@dataclass(frozen=True)
+class Records:
+    """Pictures and boxes of one split. Picture p's boxes are rows ``offsets[p]:offsets[p + 1]``."""
+
+    root: Path
+    """Folder that holds the pictures; nothing outside it is read."""
+    files: Array
+    """[P] numpy unicode array: picture paths relative to ``root``, posix style."""
+    image_ids: Array
+    """[P] int64: the file's own ids (COCO), or 1..P in file order."""
+    heights: Array
+    widths: Array
+    """[P] int64: size of the picture as a person sees it (after EXIF orientation)."""
+    offsets: Array
+    """[P + 1] int64."""
+    boxes: Array
+    """[N, 4] float64 xyxy, original upright pixels, 0-based continuous."""
+    labels: Array
+    """[N] int64 class index."""
+    crowd: Array
+    """[N] bool."""
+    area: Array
+    """[N] float64."""
+    classes: ClassNames
+    faults: tuple[Fault, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def rows(self, picture: int) -> Rows:
+        """Labels of one picture, by its place in the split."""
+        span = slice(self.offsets[picture], self.offsets[picture + 1])
+        return Rows(self.boxes[span], self.labels[span], self.crowd[span])
+
+    def path(self, picture: int) -> Path:
+        """Full path of one picture."""
+        return self.root / str(self.files[picture])
+
+    def fault_counts(self) -> dict[str, int]:
+        """How often each kind of fault occurred."""
+        return dict(Counter(fault.kind for fault in self.faults))
+
+    def ground_truth(self) -> GroundTruth:
+        """The labels alone, for the evaluator."""
+        return GroundTruth(
+            self.image_ids,
+            self.heights,
+            self.widths,
+            self.offsets,
+            self.boxes,
+            self.labels,
+            self.crowd,
+            self.area,
+            self.classes,
+        )
+
+
+def class_counts(records: Records) -> Array:
+    """[K] number of non-crowd boxes per class."""
+    return np.bincount(records.labels[~records.crowd], minlength=len(records.classes.names))

@@ -1,0 +1,42 @@
+"""Errors meant for a person: one line that says what, where and what to do, and an exit code each.
+
+The command prints ``str(error)`` and exits with ``exit_code``; every other exception is a bug (exit code 1).
+"""
+
+from __future__ import annotations
+
+
+class FovealError(Exception):
+    """Base of every error that a user can mend."""
+
+    exit_code = 1
+
+
+class UsageError(FovealError):
+    """Wrong arguments, or a missing or bad configuration."""
+
+    exit_code = 2
+
+
+class DataError(FovealError):
+    """A data path or a label that cannot be used."""
+
+    exit_code = 3
+
+
+class ModelFileError(FovealError):
+    """A model file that is refused, or an export that failed its gate."""
+
+    exit_code = 4
+
+
+class DiskError(FovealError):
+    """A file could not be written; what was there before is intact."""
+
+    exit_code = 5
+
+
+class DivergedError(FovealError):
+    """Training produced non-finite losses or gradients ten times in a row."""
+
+    exit_code = 6
