@@ -40,3 +40,12 @@ class DivergedError(FovealError):
     """Training produced non-finite losses or gradients ten times in a row."""
 
     exit_code = 6
+
+
+class Interrupted(FovealError):  # noqa: N818
+    """The run was asked to stop by a signal, and has saved what it needs to go on."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+        """130 for Ctrl-C (SIGINT), 143 for SIGTERM."""

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from foveal.data.decode import read_picture
 from foveal.types import Array, ClassNames, GroundTruth
 
 FaultKind = Literal[
@@ -23,6 +24,7 @@ FaultKind = Literal[
     "unknown_class",
     "unreadable_picture",
     "missing_picture",
+    "unsafe_path",
     "unreadable_labels",
     "size_mismatch",
     "rotated_labels",
@@ -88,6 +90,13 @@ class Records:
     def path(self, picture: int) -> Path:
         """Full path of one picture."""
         return self.root / str(self.files[picture])
+
+    def load(self, picture: int) -> Array:
+        """[H, W, 3] uint8 RGB: one picture, upright. DataError where it cannot be decoded.
+
+        A set whose pictures are not files says here where they come from.
+        """
+        return read_picture(self.path(picture))
 
     def fault_counts(self) -> dict[str, int]:
         """How often each kind of fault occurred."""

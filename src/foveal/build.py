@@ -1,0 +1,133 @@
+"""Configuration -> objects: the only room that knows every name."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+
+from torch.utils.data import DataLoader
+
+from foveal.config import schema
+from foveal.data.coco import read_coco
+from foveal.data.loader import make_loader
+from foveal.data.records import Records
+from foveal.data.shapes import make_shapes
+from foveal.data.voc import read_voc
+from foveal.heads.anchor_decoupled import AnchorCriterion, AnchorDecoder, AnchorDecoupledHead
+from foveal.heads.anchor_decoupled.criterion import ClassLoss, focal, quality_focal
+from foveal.heads.anchor_decoupled.targets import Assigner
+from foveal.models.backbone import Backbone
+from foveal.models.detector import Detector
+from foveal.models.fpn import FeaturePyramid
+from foveal.models.inference import InferenceModel
+from foveal.ops.atss import match_atss
+from foveal.ops.letterbox import canvas_size
+from foveal.ops.matcher import match_iou
+from foveal.types import Batch
+
+
+def build_records(source: schema.Source, classes: list[str] | None = None, strict: bool = False) -> Records:
+    """Read one split. classes: names in model order; None takes those of the labels."""
+    if isinstance(source, schema.CocoSource):
+        return read_coco(Path(source.annotations), _path(source.images), classes, strict)
+    if isinstance(source, schema.VocSource):
+        images, split = _path(source.images), _path(source.split)
+        return read_voc(Path(source.annotations), images, split, source.voc_corners, classes, strict)
+    if isinstance(source, schema.ShapesSource):
+        return make_shapes(source.pictures, source.classes, source.size, source.seed, source.empty_share)
+    assert_never(source)
+
+
+def build_loader(records: Records, config: schema.Config, train: bool) -> DataLoader[Batch]:
+    """Batches of one split, augmented and shuffled where ``train``."""
+    return make_loader(
+        records,
+        canvas_size(*config.data.image_size),
+        config.training.batch_size,
+        augment=config.data.augment if train else None,
+        train=train,
+        seed=config.training.seed,
+        workers=config.data.workers,
+        class_aware=config.data.class_aware_sampling and train,
+        strict=config.data.strict,
+    )
+
+
+def build_detector(model: schema.Model, num_classes: int, pretrained: bool = True) -> Detector:
+    """The network. pretrained: False leaves the backbone's weights random (a checkpoint follows)."""
+    backbone_params = model.architecture.backbone.params
+    neck_params = model.architecture.neck.params
+    head_params = model.architecture.head.params
+    backbone = Backbone(
+        model.architecture.backbone.name,
+        backbone_params.weights if pretrained else None,
+        backbone_params.c5,
+        backbone_params.batch_norm,
+        neck_params.min_level,
+    )
+    levels = len(head_params.anchor_sizes)
+    neck = FeaturePyramid(
+        backbone.channels,
+        neck_params.out_channels,
+        levels,
+        neck_params.extra_convs,
+        neck_params.relu_before_extra_convs,
+        neck_params.norm_type,
+    )
+    strides = [2 ** (neck_params.min_level + i) for i in range(levels)]
+    head = AnchorDecoupledHead(
+        neck_params.out_channels,
+        num_classes,
+        strides,
+        head_params.anchor_sizes,
+        head_params.aspect_ratios,
+        head_params.num_layers,
+        head_params.norm_type,
+        head_params.prior_prob,
+        head_params.anchor_offset,
+    )
+    return Detector(backbone, neck, head, strides, backbone.mean, backbone.std)
+
+
+def build_criterion(losses: schema.Losses) -> AnchorCriterion:
+    """Assignment and losses."""
+    return AnchorCriterion(
+        _assigner(losses.assigner),
+        _class_loss(losses.classification),
+        losses.classification.weight,
+        losses.box.name,
+        losses.box.weight,
+        losses.box.beta,
+        losses.normalizer,
+    )
+
+
+def build_inference(detector: Detector, postprocessor: schema.Postprocessor) -> InferenceModel:
+    """Detector with decoder and NMS."""
+    params = postprocessor.params
+    decoder = AnchorDecoder(params.topk_candidates, params.score_thresh)
+    return InferenceModel(
+        detector, decoder, params.nms_thresh, params.class_agnostic, params.detections_per_img
+    )
+
+
+def _assigner(assigner: schema.IouAssigner | schema.AtssAssigner) -> Assigner:
+    if isinstance(assigner, schema.AtssAssigner):
+        return partial(match_atss, topk=assigner.topk)
+    return partial(
+        match_iou,
+        fg_iou_thresh=assigner.fg_iou_thresh,
+        bg_iou_thresh=assigner.bg_iou_thresh,
+        allow_low_quality=assigner.allow_low_quality,
+    )
+
+
+def _class_loss(loss: schema.FocalLoss | schema.QualityFocalLoss) -> ClassLoss:
+    if isinstance(loss, schema.QualityFocalLoss):
+        return quality_focal(loss.focal_gamma)
+    return focal(loss.focal_alpha, loss.focal_gamma)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

@@ -1,0 +1,247 @@
+"""One checkpoint file: safetensors, with all that is needed to use the weights in its JSON header.
+
+Any safetensors reader opens it. Its metadata holds ``foveal``, the header below as JSON, and ``sha256``, the
+digest of the whole file with these 64 digits set to zero, so that no flipped bit goes unseen. Reading runs no
+code of the file's, and no other kind of file is tried in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from foveal.checkpoint.sniff import describe_file
+from foveal.errors import DiskError, ModelFileError
+from foveal.types import ClassNames
+from foveal.version import __version__
+
+FORMAT_VERSION = 1
+"""Grows when an older Foveal could misread a newer file."""
+HEADER_LIMIT = 16 << 20
+"""Bytes of JSON that are read at most; ten thousand classes and tensors take about two million."""
+NO_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True)
+class CheckpointHeader:
+    """What a checkpoint says about its weights. Numbers that are not finite are stored as null."""
+
+    config: dict[str, Any]
+    """The resolved configuration, as plain values."""
+    classes: ClassNames
+    size_policy: dict[str, Any]
+    """How a picture becomes the network's input: height, width, pad value, antialias, ..."""
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """Score threshold by class name; empty where none was fitted."""
+    version: str = __version__
+    """The Foveal that wrote it."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Epoch, step, metrics: for people."""
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint file in memory."""
+
+    header: CheckpointHeader
+    state: dict[str, Tensor]
+
+
+def save_checkpoint(path: str | Path, state: Mapping[str, Tensor], header: CheckpointHeader) -> None:
+    """Write the file whole or not at all.
+
+    state: tensors of any device and layout, shared ones too; they are stored contiguous, each by itself.
+    DiskError where it cannot be written; a file that was there before is then unchanged. One writer per path.
+    """
+    written = json.dumps({"format_version": FORMAT_VERSION, **_plain(asdict(header) | _classes(header))})
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in state.items()
+    }
+    content = bytearray(safetensors.torch.save(tensors, {"foveal": written, "sha256": NO_DIGEST}))
+    place = _digest_place(content, NO_DIGEST)
+    content[place : place + len(NO_DIGEST)] = hashlib.sha256(content).hexdigest().encode()
+    _replace_file(Path(path), content)
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read and check a checkpoint; tensors on the CPU.
+
+    ModelFileError, with what to do, for all but a whole, unaltered checkpoint of this format or an older one.
+    """
+    path = Path(path)
+    metadata, content = _read(path)
+    if "foveal" not in metadata:
+        raise ModelFileError(
+            f"{path}: plain weights, not a Foveal checkpoint; name it in backbone.params.weights, "
+            "or run foveal convert on it"
+        )
+    header = _parse_header(path, metadata["foveal"])
+    digest = metadata.get("sha256", "")
+    if _digest(content, digest) != digest:
+        raise _damaged(path, "its SHA-256 does not fit its content")
+    try:
+        return Checkpoint(header, safetensors.torch.load(bytes(content)))
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise _damaged(path, str(error).splitlines()[0]) from error
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Whether a safetensors file carries our header; ModelFileError where it is not safetensors."""
+    return "foveal" in _read(Path(path), only_header=True)[0]
+
+
+# ---------------------------------------------------------------- writing
+
+
+def _classes(header: CheckpointHeader) -> dict[str, Any]:
+    return {"classes": {"names": list(header.classes.names), "ids": list(header.classes.ids)}}
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's types; what is not finite becomes null, as strict JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _replace_file(path: Path, content: bytes | bytearray) -> None:
+    """Through a temporary file in the same folder: a rename inside one file system cannot be half done."""
+    # The name is fixed, so that a killed save leaves at most one such file and the next save takes it over.
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise DiskError(
+            f"{path}: not written ({error.strerror or error}); make room or choose another folder; "
+            "what was there before is unchanged"
+        ) from error
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system can open a folder."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _read(path: Path, only_header: bool = False) -> tuple[dict[str, str], bytes]:
+    """The metadata and the bytes of a safetensors file."""
+    if path.is_dir():
+        raise ModelFileError(
+            f"{path}: a folder, not a checkpoint; name a file in it, such as best.safetensors"
+        )
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+            length = int.from_bytes(start[:8], "little")
+            if len(start) < 9 or start[8:] != b"{" or length > HEADER_LIMIT:
+                raise ModelFileError(f"{path}: {describe_file(path)}")
+            head = start + file.read(length - 1)
+            metadata = _parse_metadata(path, head[8:], length)
+            return metadata, head if only_header else head + file.read()
+    except FileNotFoundError as error:
+        raise ModelFileError(
+            f"{path}: no such file; a run's checkpoints are best.safetensors and last.safetensors"
+        ) from error
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions and the disk"
+        ) from error
+
+
+def _parse_metadata(path: Path, text: bytes, length: int) -> dict[str, str]:
+    if len(text) < length:
+        raise _damaged(path, "it ends inside its header")
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, "its header is no JSON") from error
+    metadata = entries.get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _damaged(path, "its metadata is no table of texts")
+    return metadata
+
+
+def _parse_header(path: Path, text: str) -> CheckpointHeader:
+    """Checks every field: a header is taken on trust nowhere else."""
+    try:
+        values = json.loads(text)
+        version, number = str(values["version"]), int(values["format_version"])
+        if number > FORMAT_VERSION:
+            raise ModelFileError(
+                f"{path}: written by Foveal {version} in a newer format ({number}; this is {__version__}, "
+                f"which reads up to {FORMAT_VERSION}); upgrade foveal"
+            )
+        names, ids = values["classes"]["names"], values["classes"]["ids"]
+        if (
+            len(names) != len(ids)
+            or len(set(names)) != len(names)
+            or not all(isinstance(n, str) for n in names)
+        ):
+            raise ValueError("class names and ids do not fit")
+        return CheckpointHeader(
+            config=dict(values["config"]),
+            classes=ClassNames(tuple(names), tuple(int(i) for i in ids)),
+            size_policy=dict(values["size_policy"]),
+            thresholds={str(name): float(value) for name, value in values["thresholds"].items()},
+            version=version,
+            facts=dict(values["facts"]),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _damaged(path, f"its Foveal header cannot be read, {type(error).__name__}: {error}") from error
+
+
+def _digest_place(content: bytes | bytearray, digest: str) -> int:
+    """Where the digest's text stands; -1 where it does not. Quotes inside the other texts are escaped."""
+    entry = f'"sha256":"{digest}"'.encode()
+    found = content.find(entry, 8, HEADER_LIMIT + 8)
+    return found + entry.index(b":") + 2 if found >= 0 else -1
+
+
+def _digest(content: bytes, digest: str) -> str:
+    place = _digest_place(content, digest)
+    if place < 0 or len(digest) != len(NO_DIGEST):
+        return ""
+    rest = memoryview(content)
+    found = hashlib.sha256(rest[:place])
+    found.update(NO_DIGEST.encode())
+    found.update(rest[place + len(NO_DIGEST) :])
+    return found.hexdigest()
+
+
+def _damaged(path: Path, reason: str) -> ModelFileError:
+    return ModelFileError(f"{path}: damaged, {reason}; copy it again or use the run's other checkpoint")

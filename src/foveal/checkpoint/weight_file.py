@@ -1,0 +1,70 @@
+"""Foreign weights from a file: safetensors, or a PyTorch file read without running anything in it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from foveal.checkpoint.format import is_checkpoint, load_checkpoint
+from foveal.errors import ModelFileError
+
+WRAPPERS = ("state_dict", "model", "model_state_dict", "ema_state_dict")
+"""Keys under which training programs put the weights inside a PyTorch file."""
+BACKBONE = "backbone."
+
+
+def load_weight_file(path: str | Path) -> dict[str, Tensor]:
+    """Name -> tensor, on the CPU, of a ``.safetensors``, ``.pth`` or ``.pt`` file.
+
+    Of a Foveal checkpoint the backbone's part, its names without ``backbone.``. Reading runs no code of the
+    file's (``weights_only=True``). ModelFileError for every other kind of file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ModelFileError(f"{path}: no such file; give a .safetensors or .pth file, or weights: null")
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path)
+    if path.suffix in (".pth", ".pt"):
+        return _load_torch(path)
+    raise ModelFileError(f"{path}: not a file of weights; .safetensors, .pth and .pt can be read")
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    if is_checkpoint(path):
+        state = load_checkpoint(path).state
+        return {name.removeprefix(BACKBONE): t for name, t in state.items() if name.startswith(BACKBONE)}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path}: damaged safetensors file ({error}); copy it again") from error
+
+
+def _load_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelFileError(
+            f"{path}: refused, it holds more than tensors and may run code when read; "
+            "save its state_dict as .safetensors with the program that made it"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelFileError(f"{path}: damaged PyTorch file ({reason}); copy it again") from error
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    state = (
+        {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+        if isinstance(content, Mapping)
+        else {}
+    )
+    if not state:
+        raise ModelFileError(f"{path}: holds no named tensors; save the network's state_dict")
+    return state

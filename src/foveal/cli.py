@@ -1,0 +1,172 @@
+"""The command: parses arguments, calls one verb, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foveal.errors import FovealError
+from foveal.version import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="RetinaNet trained, understood, measured and shipped.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="The configuration: its schema, and what a file builds.")
+app.add_typer(config_app, name="config")
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="key.sub=value, any number")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
+
+INTERRUPTED = 130
+DISK = 5
+BUG = 1
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="show a traceback on errors")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Options of every verb; --debug is read by main()."""
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="run folder")] = Path("runs/demo"),
+) -> None:
+    """Generate shapes, train, evaluate and predict: minutes on a laptop, ends with an AP and pictures."""
+    from foveal.verbs.demo import demo as run
+
+    run(output)
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(help="folder or COCO JSON to look at, or 'shapes'")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write")] = Path("config.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="write over an existing file")] = False,
+) -> None:
+    """Look at the data and write a config for it."""
+    from foveal.verbs.init import init as run
+
+    run(data, output, force=force)
+
+
+@app.command()
+def train(
+    config: Annotated[Path | None, typer.Argument(help="YAML file")] = None,
+    overrides: Overrides = None,
+    name: Annotated[str | None, typer.Option(help="run name; default: the config's")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder of the runs")] = Path("runs"),
+    resume: Annotated[Path | None, typer.Option(help="run folder to go on with")] = None,
+    start_from: Annotated[Path | None, typer.Option("--from", help="checkpoint to fine-tune from")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")] = None,
+    seed: Annotated[int | None, typer.Option(help="random seed; default: the config's")] = None,
+    show_batch: Annotated[
+        Path | None, typer.Option(help="write a picture of a training batch there, and do not train")
+    ] = None,
+) -> None:
+    """Train a detector into runs/NAME."""
+    from foveal.verbs import train as verb
+
+    if show_batch is not None:
+        if config is None:
+            raise typer.BadParameter("--show-batch needs a config")
+        print(verb.show_batch(config, show_batch, overrides or ()))
+        return
+    verb.train(config, overrides or (), name, output, resume, start_from, device, seed)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="best.safetensors of a run")],
+    data: Annotated[Path | None, typer.Option(help="config or COCO JSON; default: the run's own val")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file to write")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 4,
+    device: Device = "auto",
+) -> None:
+    """The 12 COCO numbers, for all classes and for each."""
+    from foveal.verbs.evaluate import evaluate as run
+
+    run(checkpoint, data, output, batch_size, device)
+
+
+@app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="best.safetensors of a run")],
+    sources: Annotated[list[str], typer.Argument(help="pictures, folders, globs")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder to write")] = Path("predictions"),
+    score_thresh: Annotated[float | None, typer.Option(min=0, max=1, help="one threshold for all")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="every detection of the model")] = False,
+    pictures: Annotated[bool, typer.Option(help="draw pictures, not only JSON")] = True,
+    device: Device = "auto",
+) -> None:
+    """Detect on pictures: drawn pictures and COCO JSON."""
+    from foveal.verbs.predict import predict as run
+
+    run(checkpoint, sources, output, score_thresh, everything, pictures, device)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from foveal.verbs.config import schema
+
+    print(schema())
+
+
+@config_app.command("show")
+def config_show(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file")],
+    overrides: Overrides = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="number of classes; default: the file's")] = None,
+) -> None:
+    """Build the model of a file and print its settings and levels."""
+    from foveal.verbs.config import show
+
+    show(path, classes, overrides or ())
+
+
+def main() -> None:
+    """Entry point: runs the command and exits with a code of RELIABILITY's table."""
+    debug = "--debug" in sys.argv[1:]
+    if debug:  # accepted in any place, as people add it to the end of the line that failed
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except FovealError as error:
+        _fail(str(error), error.exit_code, error, debug)
+    except KeyboardInterrupt as error:
+        _fail("interrupted", INTERRUPTED, error, debug)
+    except OSError as error:
+        if error.errno is None:
+            _bug(error, debug)
+        _fail(f"{error.filename or 'file'}: {error.strerror}", DISK, error, debug)
+    except Exception as error:
+        _bug(error, debug)
+
+
+def _bug(error: BaseException, debug: bool) -> None:
+    text = str(error).splitlines()[0] if str(error) else ""
+    _fail(f"a bug of Foveal's: {type(error).__name__}: {text} (see it whole with --debug)", BUG, error, debug)
+
+
+def _fail(message: str, code: int, error: BaseException, debug: bool) -> None:
+    if debug:
+        raise error
+    print(f"foveal: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,259 @@
+"""What every reader shares: checked pictures, checked boxes, and a count of everything that was not right.
+
+A reader knows its file format; this room knows what a usable box is. Pictures go in one after the other,
+each followed by its boxes, and come out as ``Records``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from foveal.data.decode import PictureSize, picture_size, rotate_boxes
+from foveal.data.records import Fault, FaultKind, Records
+from foveal.errors import DataError
+from foveal.types import Array, ClassNames
+
+ROUNDING = 0.05
+"""Pixels by which a box may leave its picture without being counted: label tools round to one decimal."""
+
+FATAL_WHEN_STRICT: frozenset[FaultKind] = frozenset(
+    {"unreadable_picture", "missing_picture", "unsafe_path", "unreadable_labels"}
+)
+UNKNOWN = -1
+"""Provisional label of a box whose class is not among the wanted ones."""
+
+
+class RecordsBuilder:
+    """Collects one split.
+
+    root: folder of the pictures; a picture outside it, also by a link, is refused unread.
+    source: the label file or folder, for messages. strict: ``build`` raises where a picture or its labels
+    cannot be read, instead of counting.
+    """
+
+    def __init__(self, root: Path, source: Path, strict: bool = False) -> None:
+        if not root.is_dir():
+            raise DataError(f"{root}: no such folder of pictures (needed by {source})")
+        self.root = root
+        self.source = source
+        self.strict = strict
+        self._real_root = os.path.realpath(root)
+        self._faults: list[Fault] = []
+        self._files: list[str] = []
+        self._known: set[str] = set()
+        self._columns = {name: array("q") for name in ("image_ids", "heights", "widths")}
+        self._offsets = array("q", [0])
+        self._boxes = array("d")
+        self._labels = array("q")
+        self._crowd = array("b")
+        self._area = array("d")
+        self._size: PictureSize | None = None
+        self._rotated = False
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def fault(self, kind: FaultKind, where: str, message: str) -> None:
+        """Count one thing that was noticed, with its place; the message becomes one line."""
+        self._faults.append(Fault(kind, where, " ".join(message.split())))
+
+    # ------------------------------------------------------------ pictures
+
+    def locate(self, names: Iterable[str], where: str) -> str | None:
+        """The first of the names that is a file inside the root, relative to it; None, counted, otherwise."""
+        outside = None
+        first = None
+        for name in names:
+            first = first if first is not None else name
+            relative = self._inside(name)
+            if relative is None:
+                outside = name
+            elif os.path.isfile(os.path.join(self._real_root, relative)):
+                return relative
+        if outside is not None:
+            self.fault("unsafe_path", where, f"picture {outside!r} lies outside {self.root}: left out")
+        else:
+            self.fault("missing_picture", where, f"no picture {first!r} in {self.root}: left out")
+        return None
+
+    def _inside(self, name: str) -> str | None:
+        """Path relative to the root, or None where it leads out of it."""
+        try:
+            full = os.path.normpath(os.path.join(self._real_root, name))
+            if os.path.commonpath((self._real_root, os.path.realpath(full))) != self._real_root:
+                return None
+        except ValueError:  # A NUL or half a surrogate pair in the name.
+            return None
+        return os.path.relpath(full, self._real_root)
+
+    def add_picture(self, relative: str, where: str, image_id: int, declared: tuple[int, int] | None) -> bool:
+        """Read a located picture's header and make it the current one; False, counted, where that fails.
+
+        declared: (height, width) in the label file. Where that fits the picture as stored and not as it is
+        seen, the boxes that follow are turned with the picture.
+        """
+        try:
+            size = picture_size(self.root / relative)
+        except DataError as error:
+            self.fault("unreadable_picture", where, f"{error}: left out")
+            return False
+        if relative in self._known:
+            self.fault("duplicate_id", where, f"picture {relative!r} is listed again: kept")
+        self._known.add(relative)
+        self._rotated = False
+        if declared is not None and declared != (size.height, size.width):
+            if declared == (size.stored_height, size.stored_width):
+                self._rotated = True
+                turned = (
+                    f"labels fit {relative!r} before its EXIF orientation {size.orientation}: turned with it"
+                )
+                self.fault("rotated_labels", where, turned)
+            else:
+                sizes = f"{declared[1]} x {declared[0]}, but the picture is {size.width} x {size.height}"
+                self.fault("size_mismatch", where, f"labels say {sizes}: the picture's own size is used")
+        self._size = size
+        self._files.append(Path(relative).as_posix())
+        self._columns["image_ids"].append(image_id)
+        self._columns["heights"].append(size.height)
+        self._columns["widths"].append(size.width)
+        self._offsets.append(len(self._labels))
+        return True
+
+    # ------------------------------------------------------------ boxes
+
+    def add_box(
+        self,
+        corners: Sequence[float],
+        label: int,
+        where: str,
+        *,
+        crowd: bool = False,
+        area: float | None = None,
+        shift: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+    ) -> None:
+        """Check one box of the current picture and keep it, clipped, or count why not.
+
+        corners: x1, y1, x2, y2 in the file's own numbers, on which zero size is judged; ``shift`` is added
+        after that. label: provisional class, the row of ``build``'s map. area: the file's, if it has one.
+        """
+        assert self._size is not None, "add_picture comes first"
+        if not all(map(math.isfinite, corners)):
+            self.fault("bad_number", where, f"box {_numbers(corners)} is not finite: dropped")
+            return
+        if corners[2] <= corners[0] or corners[3] <= corners[1]:
+            self.fault("zero_size", where, f"box {_numbers(corners)} has no width or no height: dropped")
+            return
+        box = tuple(map(float.__add__, map(float, corners), shift))
+        if self._rotated:
+            size = self._size
+            turned = rotate_boxes(np.array(box), size.orientation, size.stored_height, size.stored_width)
+            box = tuple(turned[0].tolist())
+        kept = self._clip(box, where)
+        if kept is None:
+            return
+        if crowd:
+            self.fault("crowd", where, "crowd or difficult: kept as a region that training ignores")
+        if area is None or not (math.isfinite(area) and area >= 0):
+            area = (kept[2] - kept[0]) * (kept[3] - kept[1])
+        self._boxes.extend(kept)
+        self._labels.append(label)
+        self._crowd.append(crowd)
+        self._area.append(area)
+        self._offsets[-1] = len(self._labels)
+
+    def _clip(self, box: Sequence[float], where: str) -> tuple[float, float, float, float] | None:
+        assert self._size is not None
+        height, width = self._size.height, self._size.width
+        x1, y1 = max(box[0], 0.0), max(box[1], 0.0)
+        x2, y2 = min(box[2], float(width)), min(box[3], float(height))
+        if x2 <= x1 or y2 <= y1:
+            self.fault("outside", where, f"box {_numbers(box)} lies outside {width} x {height}: dropped")
+            return None
+        excess = max(x1 - box[0], y1 - box[1], box[2] - x2, box[3] - y2)
+        if excess > ROUNDING:
+            self.fault(
+                "clipped", where, f"box {_numbers(box)} leaves {width} x {height} by {excess:.4g} px: clipped"
+            )
+        return x1, y1, x2, y2
+
+    # ------------------------------------------------------------ result
+
+    def used(self) -> set[int]:
+        """Provisional labels that have at least one kept box that is no crowd."""
+        return {label for label, crowd in zip(self._labels, self._crowd, strict=True) if not crowd}
+
+    def build(self, classes: ClassNames, final: Sequence[int]) -> Records:
+        """The records, with provisional label p renamed to ``final[p]``; UNKNOWN drops the box, counted.
+
+        DataError where no picture is left, or, when strict, where one could not be read.
+        """
+        self._raise_if_strict()
+        self._raise_if_empty()
+        final_labels = np.asarray([*final, UNKNOWN], dtype=np.int64)
+        labels = final_labels[np.array(self._labels, dtype=np.int64)]
+        offsets = np.array(self._offsets, dtype=np.int64)
+        boxes = np.array(self._boxes, dtype=np.float64).reshape(-1, 4)
+        crowd = np.array(self._crowd, dtype=bool)
+        area = np.array(self._area, dtype=np.float64)
+        keep = labels != UNKNOWN
+        kept_before = np.concatenate(([0], np.cumsum(keep)))
+        for row in np.flatnonzero(~keep):
+            file = self._files[int(np.searchsorted(offsets, row, side="right")) - 1]
+            self.fault(
+                "unknown_class", f"{self.source}: {file}", "box of a class that has only crowd boxes: dropped"
+            )
+        offsets = kept_before[offsets]
+        self._count_empty(offsets, crowd[keep])
+        return Records(
+            root=self.root,
+            files=np.array(self._files, dtype=np.str_),
+            **{name: np.array(column, dtype=np.int64) for name, column in self._columns.items()},
+            offsets=offsets,
+            boxes=boxes[keep],
+            labels=labels[keep],
+            crowd=crowd[keep],
+            area=area[keep],
+            classes=classes,
+            faults=tuple(self._faults),
+        )
+
+    def _count_empty(self, offsets: Array, crowd: Array) -> None:
+        boxes, crowds = np.diff(offsets), np.diff(np.concatenate(([0], np.cumsum(crowd)))[offsets])
+        for picture in np.flatnonzero((boxes > 0) & (boxes == crowds)):
+            self.fault("only_crowd", self._files[picture], "every box is a crowd: background but for those")
+
+    def _raise_if_strict(self) -> None:
+        fatal = [fault for fault in self._faults if fault.kind in FATAL_WHEN_STRICT] if self.strict else []
+        if fatal:
+            first = f"{fatal[0].where}: {fatal[0].message}"
+            raise DataError(f"{self.source}: strict, and {len(fatal)} cannot be read; first: {first}")
+
+    def _summary(self) -> str:
+        """Counts and the first serious fault, for a message about an unusable data set."""
+        if not self._faults:
+            return ""
+        counts = Counter(fault.kind for fault in self._faults)
+        listed = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+        return f" ({listed}; first: {self._faults[0].where}: {self._faults[0].message})"
+
+    def raise_no_class(self) -> NoReturn:
+        """Raise the DataError for labels that leave no class to learn."""
+        self._raise_if_strict()
+        self._raise_if_empty()
+        raise DataError(f"{self.source}: no usable box, so there is nothing to learn{self._summary()}")
+
+    def _raise_if_empty(self) -> None:
+        if not self._files:
+            raise DataError(f"{self.source}: no picture to work with in {self.root}{self._summary()}")
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{value:.6g}" for value in values) + "]"

@@ -1,0 +1,206 @@
+"""One call from objects to a trained model: the only door into the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import nn
+
+from foveal.config.schema import Training
+from foveal.engine.callbacks import BEST, LAST_WEIGHTS, Keeper, Recorder, SaveWeights
+from foveal.engine.console import RunConsole, duration
+from foveal.engine.device import device_type, trainer_hardware, world_size
+from foveal.engine.module import Postprocess, TrainingModule
+from foveal.engine.optim import RunLength, effective_settings, run_length
+from foveal.engine.progress import Progress
+from foveal.engine.random_state import restore_random_state, seed_everything
+from foveal.engine.saving import load_resume_state
+from foveal.engine.signals import StopSignals
+from foveal.engine.stream import TrainingStream, ValidationBatches
+from foveal.errors import DataError, Interrupted, UsageError
+from foveal.types import Criterion, Evaluator
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a run came to."""
+
+    best: dict[str, float | None]
+    """Metrics of the best validation, with its ``step`` and ``epoch``; empty without validation."""
+    steps: int
+    """Optimiser steps done, over all resumptions."""
+    skipped: int
+    """Those left out because of a non-finite loss or gradient."""
+    seconds: float
+    """Wall time of this process."""
+    stopped: str
+    """"length" or "early_stopping"."""
+    best_file: Path
+    last_file: Path
+
+
+def fit(
+    model: nn.Module,
+    criterion: Criterion,
+    postprocess: Postprocess,
+    train_loader: Iterable[Any],
+    val_loader: Iterable[Any] | None,
+    evaluator: Evaluator | None,
+    settings: Training,
+    run_folder: Path,
+    save_weights: SaveWeights,
+    resume: Path | None = None,
+    quiet: bool = False,
+) -> FitResult:
+    """Train a model; write weights, resume state, metrics.csv and TensorBoard into ``run_folder``.
+
+    model: images uint8 [B, 3, H, W] -> outputs. It is trained in place and left with its last raw weights.
+    postprocess: (outputs, (height, width)) -> detections, for the evaluator.
+    train_loader: gives ``Batch``; has a length. A ``batch_sampler`` that is a ``ResumableBatchSampler`` makes
+    taking up a run in mid-epoch cheap; any other loader is read again up to the place.
+    val_loader: None for no validation; then the last weights are the best. evaluator: None for losses alone.
+    save_weights: writes one weights file, whole or not at all.
+    resume: a run folder to go on from, bit for bit as if it had not stopped.
+
+    UsageError for settings that cannot be; DataError for no data; DiskError, DivergedError, Interrupted.
+    """
+    began = time.monotonic()
+    batches = len(train_loader)  # type: ignore[arg-type]
+    if batches == 0:
+        raise DataError("no training pictures: the loader gives no batch; check data.train and batch_size.")
+    hardware = trainer_hardware(settings.device, settings.precision)
+    length = run_length(settings, batches)
+    console = RunConsole(length.steps, length.epochs, quiet)
+    state = load_resume_state(resume, console.line) if resume is not None else {}
+    progress = Progress(**state["progress"]) if state else Progress()
+    if state:
+        _check_same_data(state, length, resume)
+    run_folder.mkdir(parents=True, exist_ok=True)
+
+    effective = effective_settings(settings, batches, world_size())
+    console.settings(
+        {**effective, "precision": settings.precision, "device": device_type(settings.device)}
+    )
+    module = TrainingModule(
+        model, criterion, postprocess, evaluator, settings, length, progress, run_folder
+    )
+    stream = TrainingStream(train_loader, length, progress, settings.validate_every)
+    recorder = Recorder(console, run_folder, length.steps, progress.step)
+    with StopSignals() as signals, _quiet_trainer():
+        keeper = Keeper(
+            run_folder, save_weights, stream, signals, recorder, val_loader is not None, console.line
+        )
+        _start_state(module, stream, keeper, state, settings.seed)
+        try:
+            console.start(progress.step)
+            _run(module, stream, val_loader, [recorder, keeper], hardware)
+        except RuntimeError as error:
+            # A signal to the whole process group takes the loader's workers, too.
+            if signals.received is not None:
+                raise Interrupted(
+                    f"stopped at step {progress.step}; the last saved state is kept, "
+                    f"go on with: foveal train --resume {run_folder}",
+                    signals.received,
+                ) from error
+            raise
+        finally:
+            console.stop()
+            recorder.close(module)
+    seconds = time.monotonic() - began
+    console.line(f"done: {progress.step} steps in {duration(seconds)}")
+    return FitResult(
+        best=dict(progress.best),
+        steps=progress.step,
+        skipped=progress.skipped,
+        seconds=seconds,
+        stopped=progress.stopped,
+        best_file=run_folder / BEST,
+        last_file=run_folder / LAST_WEIGHTS,
+    )
+
+
+def _check_same_data(state: dict[str, Any], length: RunLength, run: Path | None) -> None:
+    """A resumed run has the same number of micro-batches and steps: else its position means nothing."""
+    before = RunLength(*state["length"])
+    if before != length:
+        raise UsageError(
+            f"{run}: cannot go on, the run had {before.batches_per_epoch} batches an epoch, accumulate "
+            f"{before.accumulate} and {before.steps} steps, and now has {length.batches_per_epoch}, "
+            f"{length.accumulate} and {length.steps}; resume with the data and settings it began with."
+        )
+
+
+def _start_state(
+    module: TrainingModule, stream: TrainingStream, keeper: Keeper, state: dict[str, Any], seed: int
+) -> None:
+    """Seed a fresh run, or put a resumed one back to where it was."""
+    if not state:
+        seed_everything(seed)
+        return
+    try:
+        module.model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise UsageError(
+            f"cannot go on: the resume state is of another model ({str(error).splitlines()[-1].strip()})."
+        ) from error
+    module.resumed = state
+    stream.load_sampler_state(state.get("sampler", {}))
+    at_epoch_start = state["random_at_epoch_start"]
+    restore_random_state(at_epoch_start or state["random"])
+    if at_epoch_start is not None:
+        # The epoch's order is drawn anew from where it was drawn first, then training goes on from here.
+        keeper.restore_random_at_start(state["random"])
+
+
+def _run(
+    module: TrainingModule,
+    stream: TrainingStream,
+    val_loader: Iterable[Any] | None,
+    callbacks: list[pl.Callback],
+    hardware: dict[str, Any],
+) -> None:
+    """Hand the parts to the trainer, with everything of its own that writes or prints switched off."""
+    trainer = pl.Trainer(
+        **hardware,
+        max_epochs=-1,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        inference_mode=False,
+        default_root_dir=module.run_folder,
+    )
+    validation = ValidationBatches(val_loader) if val_loader is not None else None
+    module.model.train()
+    if validation is not None and module.run_progress.validation_due:
+        trainer.validate(module, validation, verbose=False)
+        trainer.should_stop = False
+    if module.run_progress.step < module.length.steps and not module.run_progress.stopped:
+        trainer.fit(module, stream, validation)
+
+
+@contextlib.contextmanager
+def _quiet_trainer() -> Iterator[None]:
+    """Keep the trainer's tips and guesses from the user: what matters, this package says itself."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,47 @@
+"""Means of losses and stats, kept on the device until someone looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class Meter:
+    """Weighted means by name. ``add`` never waits for the device; ``means`` does, once for all names.
+
+    A value of more than one element (positives per pyramid level) is averaged element by element and read back
+    as ``name.0``, ``name.1``, ...
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._weights: dict[str, float] = {}
+
+    @torch.no_grad()
+    def add(self, values: Mapping[str, Tensor], weight: float = 1.0) -> None:
+        """Take in one value each, ``weight`` times."""
+        for name, value in values.items():
+            added = value.detach().float() * weight if weight != 1.0 else value.detach().float()
+            self._sums[name] = self._sums[name] + added if name in self._sums else added
+            self._weights[name] = self._weights.get(name, 0.0) + weight
+
+    def means(self) -> dict[str, float]:
+        """Mean of everything added since the last ``reset``; nothing added gives an empty dict."""
+        if not self._sums:
+            return {}
+        flat = torch.cat([self._sums[name].reshape(-1) / self._weights[name] for name in self._sums]).tolist()
+        named: dict[str, float] = {}
+        for name, total in self._sums.items():
+            part, flat = flat[: total.numel()], flat[total.numel() :]
+            if total.ndim == 0:
+                named[name] = part[0]
+            else:
+                named.update({f"{name}.{index}": value for index, value in enumerate(part)})
+        return named
+
+    def reset(self) -> None:
+        """Forget everything added."""
+        self._sums.clear()
+        self._weights.clear()

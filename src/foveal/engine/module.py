@@ -1,0 +1,213 @@
+"""The LightningModule: batch -> losses -> optimiser step. It does not know what a box is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from foveal.config.schema import Training
+from foveal.engine.ema import WeightAverage
+from foveal.engine.guard import (
+    SKIPS_IN_ROW,
+    StatisticsKeeper,
+    first_bad_batch,
+    first_bad_tensor,
+    step_is_finite,
+    stop_diverged,
+)
+from foveal.engine.meter import Meter
+from foveal.engine.optim import RunLength, build_optimizer, gradient_norm, schedule_factor, set_rate
+from foveal.engine.progress import Progress
+from foveal.types import Batch, BatchDetections, Criterion, Evaluator, LossOutput
+
+Postprocess = Callable[[Any, tuple[int, int]], BatchDetections]
+"""(outputs, (height, width) of the canvas) -> detections."""
+
+
+class TrainingModule(pl.LightningModule):
+    """One optimiser step per group of ``accumulate`` micro-batches, by hand, so that every step is counted,
+    guarded and resumable at its end. Means of losses and stats are in ``meter``; ``metrics`` has the last
+    validation's.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Criterion,
+        postprocess: Postprocess,
+        evaluator: Evaluator | None,
+        settings: Training,
+        length: RunLength,
+        progress: Progress,
+        run_folder: Path,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.criterion = criterion
+        self.postprocess = postprocess
+        self.evaluator = evaluator
+        self.settings = settings
+        self.length = length
+        self.run_progress = progress
+        self.run_folder = run_folder
+        self.average: WeightAverage | None = None
+        self.meter = Meter()
+        self.metrics: dict[str, float | None] = {}
+        self.resumed: Mapping[str, Any] = {}
+        """State to take up where its owner comes to life; empty in a fresh run."""
+        self.loss_names: tuple[str, ...] = ()
+        self._validation = Meter()
+        self._pending: list[tuple[Batch, LossOutput]] = []
+        self._parameters_to_clip = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._step_finite = True
+
+    # ------------------------------------------------------------ start
+
+    def configure_optimizers(self) -> Optimizer:
+        """Built when the model is on its device."""
+        optimizer = build_optimizer(self.model, self.settings, self.trainer.world_size)
+        if "optimizer" in self.resumed:
+            optimizer.load_state_dict(self.resumed["optimizer"])
+        return optimizer
+
+    def prepare(self) -> None:
+        """Weight average and BatchNorm keeper, once the model is on its device; again is nothing."""
+        if self.settings.ema is not None and self.average is None:
+            self.average = WeightAverage(self.model, self.settings.ema)
+            if "average" in self.resumed:
+                self.average.load_state_dict(self.resumed["average"])
+
+    def on_train_start(self) -> None:
+        self.prepare()
+        self._statistics = StatisticsKeeper(self.model)
+        if "scaler" in self.resumed:
+            self.trainer.precision_plugin.load_state_dict(self.resumed["scaler"])
+        self.resumed = {}
+
+    # ------------------------------------------------------------ training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Forward and backward of one micro-batch; the last of its group also steps."""
+        at = self.run_progress.batch
+        ends_step = self.length.ends_step(at)
+        with self._gradients_shared(ends_step):
+            losses = self._losses(self.model(batch.images), batch)
+            total = torch.stack([value.float() for value in losses.losses.values()]).sum()
+            self.manual_backward(total / self.length.group_size(at))
+        self.meter.add({"loss": total, **losses.losses, **losses.stats})
+        self.loss_names = tuple(losses.losses)
+        self._pending.append((batch, _detached(losses)))
+        if ends_step:
+            self._step()
+        self.run_progress.advance(self.length)
+
+    def _losses(self, outputs: Any, batch: Batch) -> LossOutput:
+        """Losses outside of autocast: they are computed in the precision the criterion chooses."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.criterion(outputs, batch.targets)
+
+    def _gradients_shared(self, now: bool) -> AbstractContextManager[Any]:
+        """Processes average their gradients only where a step follows."""
+        block = getattr(self.trainer.strategy, "block_backward_sync", None)
+        return contextlib.nullcontext() if now or block is None else block()
+
+    def _step(self) -> None:
+        """One optimiser step, left out where a loss or a gradient is not finite."""
+        progress = self.run_progress
+        optimizer = self.optimizers()
+        set_rate(
+            optimizer.optimizer, schedule_factor(progress.step, self.length.steps, self.settings.schedule)
+        )
+        optimizer.step()
+        optimizer.zero_grad()
+        if self._step_finite:
+            progress.skipped_in_row = 0
+            self._statistics.keep()
+            if self.average is not None:
+                self.average.update()
+        self._pending.clear()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip and guard: the gradients are whole and, in mixed precision, unscaled here."""
+        norm = gradient_norm(self._parameters_to_clip)
+        finite = step_is_finite(norm, [losses for _, losses in self._pending])
+        if self.trainer.world_size > 1:
+            finite = self.trainer.strategy.reduce_boolean_decision(finite, all=True)
+        # The only wait for the device in a step: weights may not move before the answer is known.
+        self._step_finite = bool(finite)
+        if not self._step_finite:
+            self._skip(optimizer)
+        elif self.settings.clip_grad_norm is not None:
+            nn.utils.clip_grads_with_norm_(self._parameters_to_clip, self.settings.clip_grad_norm, norm)
+
+    def _skip(self, optimizer: Optimizer) -> None:
+        """Count a bad step and take its gradients away, so that the optimiser has nothing to do."""
+        progress = self.run_progress
+        progress.skipped += 1
+        progress.skipped_in_row += 1
+        if progress.skipped_in_row >= SKIPS_IN_ROW:
+            batch, losses = first_bad_batch(self._pending)
+            bad = first_bad_tensor(losses, self.model)
+            raise stop_diverged(self.run_folder, progress.step, batch, losses, bad)
+        optimizer.zero_grad(set_to_none=True)
+        self._statistics.restore()
+
+    # ------------------------------------------------------------ validation
+
+    def on_validation_epoch_start(self) -> None:
+        self._validation.reset()
+        if self.evaluator is not None:
+            self.evaluator.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Losses and detections of one validation batch."""
+        outputs = self.model(batch.images)
+        losses = self._losses(outputs, batch)
+        total = torch.stack([value.float() for value in losses.losses.values()]).sum()
+        self._validation.add({"loss": total, **losses.losses}, weight=len(batch.images))
+        if self.evaluator is not None:
+            height, width = batch.images.shape[-2:]
+            with torch.autocast(self.device.type, enabled=False):
+                detections = self.postprocess(outputs, (height, width))
+            self.evaluator.update(BatchDetections(*(part.cpu() for part in detections)), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Metrics of the evaluator as they come, then the mean losses as ``val_<name>``."""
+        computed = dict(self.evaluator.compute()) if self.evaluator is not None else {}
+        losses = {f"val_{name}": value for name, value in self._validation.means().items()}
+        self.metrics = {**computed, **losses}
+
+    # ------------------------------------------------------------ state
+
+    def weights_to_keep(self) -> dict[str, Tensor]:
+        """State dict of the model that is validated: with averaged weights, where on."""
+        if self.average is not None:
+            return self.average.weights()
+        return {name: value.detach() for name, value in self.model.state_dict().items()}
+
+    def resume_state(self) -> dict[str, Any]:
+        """Everything that a bit-exact continuation needs from the module (between two steps)."""
+        if self.resumed:  # a validation made good before training goes on: nothing has moved yet
+            kept = {name: self.resumed[name] for name in ("optimizer", "scaler") if name in self.resumed}
+        else:
+            scaler = self.trainer.precision_plugin.state_dict()
+            kept = {
+                "optimizer": self.optimizers().optimizer.state_dict(),
+                **({"scaler": scaler} if scaler else {}),
+            }
+        average = {"average": self.average.state_dict()} if self.average is not None else {}
+        return {"model": self.model.state_dict(), **kept, **average}
+
+
+def _detached(losses: LossOutput) -> LossOutput:
+    """Losses without their graph, to be looked at later."""
+    return LossOutput({name: value.detach() for name, value in losses.losses.items()}, {})

@@ -1,0 +1,112 @@
+"""The two subnets (paper, section 4, "Classification Subnet" and "Box Regression Subnet")."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from foveal.ops.anchors import cell_anchors, grid_anchors
+from foveal.types import HeadOutputs
+
+NormType = Literal["none", "batch_norm", "group_norm", "instance_norm"]
+INIT_STD = 0.01
+"""Standard deviation of every convolution's initial weights (paper, section 4.1)."""
+GROUPS = 32
+
+
+class AnchorDecoupledHead(nn.Module):
+    """A class subnet and a box subnet that share no weights, each shared over all levels.
+
+    strides: one per level, finest first; anchor_sizes: one list of side lengths in pixels per level, all of
+    the same length; aspect_ratios: height / width. num_layers: 3x3 conv (+ norm) + ReLU blocks in each
+    subnet (RetinaNet: 4). prior_prob: score of every anchor at initialisation (the paper's pi).
+    ValueError where the lists disagree.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        strides: Sequence[int],
+        anchor_sizes: Sequence[Sequence[float]],
+        aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
+        num_layers: int = 4,
+        norm_type: NormType = "none",
+        prior_prob: float = 0.01,
+        anchor_offset: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if len(anchor_sizes) != len(strides):
+            raise ValueError(f"{len(anchor_sizes)} lists of anchor sizes for {len(strides)} levels")
+        if len({len(sizes) for sizes in anchor_sizes}) != 1:
+            raise ValueError("every level needs the same number of anchor sizes: the subnets are shared")
+        self.num_classes = num_classes
+        self.num_anchors = len(anchor_sizes[0]) * len(aspect_ratios)
+        self.strides = tuple(strides)
+        self.anchor_offset = anchor_offset
+        for level, sizes in enumerate(anchor_sizes):
+            self.register_buffer(f"cell_{level}", cell_anchors(sizes, aspect_ratios), persistent=False)
+        self.cls_subnet = _subnet(in_channels, num_layers, norm_type)
+        self.box_subnet = _subnet(in_channels, num_layers, norm_type)
+        self.cls_logits = nn.Conv2d(in_channels, self.num_anchors * num_classes, 3, padding=1)
+        self.bbox_pred = nn.Conv2d(in_channels, self.num_anchors * 4, 3, padding=1)
+        self._initialise(prior_prob)
+
+    def _initialise(self, prior_prob: float) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=INIT_STD)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        assert self.cls_logits.bias is not None
+        # Without the prior, the flood of background makes the first steps diverge (paper, section 3.3).
+        nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_prob) / prior_prob))
+
+    @property
+    def cls_channels(self) -> int:
+        """Channels of the class output: A * K, the K classes of an anchor together."""
+        return self.num_anchors * self.num_classes
+
+    def forward(self, features: Sequence[Tensor]) -> HeadOutputs:
+        """features: one map [B, C, H, W] per level, finest first."""
+        logits, deltas, anchors = [], [], []
+        for level, x in enumerate(features):
+            height, width = x.shape[-2:]
+            logits.append(_rows(self.cls_logits(self.cls_subnet(x)), self.num_classes))
+            deltas.append(_rows(self.bbox_pred(self.box_subnet(x)), 4))
+            cell: Tensor = self.get_buffer(f"cell_{level}")
+            anchors.append(grid_anchors(cell, self.strides[level], height, width, self.anchor_offset))
+        return HeadOutputs(tuple(logits), tuple(deltas), tuple(anchors))
+
+
+def _rows(output: Tensor, columns: int) -> Tensor:
+    """[B, A * columns, H, W] -> [B, H * W * A, columns]; a view where the output is channels_last."""
+    return output.permute(0, 2, 3, 1).reshape(len(output), -1, columns)
+
+
+def _subnet(channels: int, num_layers: int, norm_type: NormType) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(num_layers):
+        layers.append(nn.Conv2d(channels, channels, 3, padding=1, bias=norm_type == "none"))
+        if norm_type != "none":
+            layers.append(_norm(channels, norm_type))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def _norm(channels: int, norm_type: NormType) -> nn.Module:
+    if norm_type == "batch_norm":
+        return nn.BatchNorm2d(channels)
+    if norm_type == "group_norm":
+        return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
+def anchor_levels(head: AnchorDecoupledHead, image_size: tuple[int, int]) -> tuple[int, ...]:
+    """Number of anchors per level on a canvas of (height, width)."""
+    sides = [(-(-image_size[0] // s), -(-image_size[1] // s)) for s in head.strides]
+    return tuple(torch.tensor(sides).prod(dim=1).mul(head.num_anchors).tolist())

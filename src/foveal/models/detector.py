@@ -1,0 +1,46 @@
+"""The detector: raw pictures in, raw head outputs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from foveal.types import HeadOutputs
+
+
+class Detector(nn.Module):
+    """Normalise -> backbone -> neck -> head.
+
+    backbone: gives its maps finest first, and has ``strides``. neck: gives ``num_levels`` maps.
+    mean, std: per RGB channel, in units of 1 (ImageNet's: 0.485, 0.456, 0.406; 0.229, 0.224, 0.225).
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: nn.Module,
+        head: nn.Module,
+        strides: Sequence[int],
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.head = head
+        self.strides = tuple(strides)
+        self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("scale", 1 / (torch.tensor(list(std)).view(1, 3, 1, 1) * 255), persistent=False)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> HeadOutputs:
+        """images: [B, 3, H, W] uint8 RGB on a canvas whose sides are multiples of 32."""
+        pixels = images.contiguous(memory_format=torch.channels_last).to(self.mean.dtype)
+        features = self.backbone((pixels - self.mean) * self.scale)
+        outputs: HeadOutputs = self.head(self.neck(features))
+        return outputs

@@ -1,0 +1,85 @@
+"""Placing a picture on the network's canvas, and taking boxes back: the only room that knows the rule.
+
+The picture is scaled by one factor until it fits, put at the top left, and the rest is filled with grey.
+Width and height are rounded to whole pixels, so the two exact scales may differ by a fraction of a pixel;
+boxes are mapped with the exact ones, and ``undo_boxes`` is the inverse to within float rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from foveal.types import Letterbox
+
+PAD_VALUE = 114
+"""Grey of the padding, near the mean of natural pictures, so that it is quiet after normalisation."""
+STRIDE_MULTIPLE = 32
+"""Canvas sides are multiples of this, the stride of C5."""
+
+
+def canvas_size(height: int, width: int, multiple: int = STRIDE_MULTIPLE) -> tuple[int, int]:
+    """Smallest canvas (height, width) that holds the given size in multiples of the stride."""
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def fit_letterbox(height: int, width: int, canvas: tuple[int, int], zoom: float = 1.0) -> Letterbox:
+    """Letterbox of a height x width picture on a canvas (height, width).
+
+    zoom: factor on the fitting scale; above 1 the picture overflows the canvas (training only).
+    ValueError where a side is not positive.
+    """
+    if min(height, width, *canvas) <= 0:
+        raise ValueError(f"sizes must be positive: picture {height} x {width}, canvas {canvas}")
+    scale = min(canvas[0] / height, canvas[1] / width) * zoom
+    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+    return Letterbox(new_width / width, new_height / height, 0.0, 0.0, height, width)
+
+
+def scaled_size(letterbox: Letterbox) -> tuple[int, int]:
+    """Height and width of the scaled picture, in canvas pixels."""
+    return round(letterbox.height * letterbox.scale_y), round(letterbox.width * letterbox.scale_x)
+
+
+def resize_picture(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize [3, H, W] uint8 to (height, width), bilinear with antialiasing, staying uint8."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
+    return F.interpolate(batch, size=size, mode="bilinear", antialias=True, align_corners=False).squeeze(0)
+
+
+def apply_letterbox(image: Tensor, letterbox: Letterbox, canvas: tuple[int, int]) -> Tensor:
+    """Canvas [3, H, W] uint8 with the scaled picture on it; what overflows is cut off."""
+    scaled = resize_picture(image, scaled_size(letterbox))
+    top, left = round(letterbox.top), round(letterbox.left)
+    out = image.new_full((1, 3, *canvas), PAD_VALUE).contiguous(memory_format=torch.channels_last)[0]
+    # A zoomed picture may begin outside the canvas: cut the same part from both sides.
+    source_y, source_x = max(0, -top), max(0, -left)
+    y, x = max(0, top), max(0, left)
+    height = max(0, min(scaled.shape[-2] - source_y, canvas[0] - y))
+    width = max(0, min(scaled.shape[-1] - source_x, canvas[1] - x))
+    out[:, y : y + height, x : x + width] = scaled[
+        :, source_y : source_y + height, source_x : source_x + width
+    ]
+    return out
+
+
+def apply_boxes(boxes: Tensor, letterbox: Letterbox) -> Tensor:
+    """Boxes [..., 4] from picture pixels to canvas pixels."""
+    scale, shift = _affine(boxes, letterbox)
+    return boxes * scale + shift
+
+
+def undo_boxes(boxes: Tensor, letterbox: Letterbox) -> Tensor:
+    """Boxes [..., 4] from canvas pixels back to picture pixels, clipped to the picture."""
+    scale, shift = _affine(boxes, letterbox)
+    limit = boxes.new_tensor([letterbox.width, letterbox.height] * 2)
+    return torch.minimum(((boxes - shift) / scale).clamp(min=0), limit)
+
+
+def _affine(boxes: Tensor, letterbox: Letterbox) -> tuple[Tensor, Tensor]:
+    scale = boxes.new_tensor([letterbox.scale_x, letterbox.scale_y] * 2)
+    shift = boxes.new_tensor([letterbox.left, letterbox.top] * 2)
+    return scale, shift

@@ -1,0 +1,59 @@
+"""Non-maximum suppression of a batch of candidates, to a fixed number of detections per picture."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.ops import nms
+
+from foveal.types import BatchDetections, Candidates
+
+FIRST_TRY = 600
+"""Candidates looked at first; nearly always enough to fill ``detections_per_img``."""
+
+
+def suppress(
+    candidates: Candidates,
+    nms_thresh: float = 0.5,
+    class_agnostic: bool = False,
+    detections_per_img: int = 100,
+) -> BatchDetections:
+    """Greedy NMS: best score first, drop what overlaps a kept box of its class by IoU > nms_thresh.
+
+    class_agnostic: a kept box drops boxes of every class. Score 0 marks an empty place and is never kept.
+    Results are sorted by score and padded with zeros to ``detections_per_img``.
+    """
+    batch, limit = len(candidates.scores), detections_per_img
+    boxes = candidates.boxes.new_zeros(batch, limit, 4)
+    scores = candidates.scores.new_zeros(batch, limit)
+    labels = candidates.labels.new_zeros(batch, limit)
+    count = candidates.labels.new_zeros(batch)
+    for i in range(batch):
+        order = candidates.scores[i].argsort(descending=True, stable=True)
+        order = order[: int((candidates.scores[i] > 0).sum())]
+        sorted_boxes, sorted_labels = candidates.boxes[i][order], candidates.labels[i][order]
+        groups = torch.zeros_like(sorted_labels) if class_agnostic else sorted_labels
+        kept = order[_greedy(sorted_boxes, groups, nms_thresh, limit)]
+        n = len(kept)
+        boxes[i, :n], scores[i, :n] = candidates.boxes[i][kept], candidates.scores[i][kept]
+        labels[i, :n], count[i] = candidates.labels[i][kept], n
+    return BatchDetections(boxes, scores, labels, count)
+
+
+def _greedy(boxes: Tensor, groups: Tensor, nms_thresh: float, limit: int) -> Tensor:
+    """Places of the first ``limit`` survivors among boxes sorted by falling score.
+
+    What survives in a prefix survives in the whole, so a prefix is enough once it holds ``limit`` of them.
+    """
+    if not len(boxes):
+        return groups
+    # Groups are kept apart by moving each to its own place; in float64 the move costs no precision.
+    extent = (boxes.max() - boxes.min()).double() + 1
+    apart = boxes.double() + (groups * extent)[:, None]
+    rank = torch.arange(len(boxes), 0, -1, device=boxes.device, dtype=torch.float64)
+    size = FIRST_TRY
+    while True:
+        kept = nms(apart[:size], rank[:size], nms_thresh)
+        if len(kept) >= limit or size >= len(boxes):
+            return kept[:limit]
+        size *= 4

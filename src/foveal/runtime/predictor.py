@@ -1,0 +1,135 @@
+"""A checkpoint ready to use: pictures in, detections in the pictures' own pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from foveal.build import build_detector, build_inference
+from foveal.checkpoint.format import Checkpoint, CheckpointHeader, load_checkpoint
+from foveal.config.schema import Model
+from foveal.data.decode import read_picture
+from foveal.errors import ModelFileError, UsageError
+from foveal.models.inference import InferenceModel
+from foveal.ops.letterbox import apply_letterbox, fit_letterbox, undo_boxes
+from foveal.runtime.detections import Detections
+from foveal.runtime.device import resolve_device
+from foveal.types import Array, Letterbox
+
+Picture = str | Path | Array | Image.Image
+"""A file, an array [H, W, 3] uint8 RGB, or a PIL picture."""
+DEFAULT_THRESHOLD = 0.3
+"""Score from which a detection is shown where the checkpoint stores no threshold for its class."""
+
+
+def load_inference(checkpoint: Checkpoint, source: str | Path) -> InferenceModel:
+    """The model of a checkpoint, in evaluation mode. source: the file, for the error.
+
+    ModelFileError where the weights do not fit the configuration in the header.
+    """
+    model = Model.model_validate(checkpoint.header.config["model"])
+    detector = build_detector(model, len(checkpoint.header.classes.names), pretrained=False)
+    try:
+        detector.load_state_dict(checkpoint.state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ModelFileError(f"{source}: the weights do not fit the model in its header: {reason}") from None
+    return build_inference(detector, model.postprocessor).eval()
+
+
+def canvas_of(header: CheckpointHeader) -> tuple[int, int]:
+    """Height and width of the canvas that a checkpoint's model was trained on."""
+    return int(header.size_policy["height"]), int(header.size_policy["width"])
+
+
+class Predictor:
+    """``Predictor("best.safetensors")("cat.jpg")`` -> ``Detections``.
+
+    model: a checkpoint file. device: auto, cpu, cuda, cuda:1, mps. score_thresh: one threshold for all
+    classes, or one per class name; None takes those stored in the checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        device: str = "auto",
+        score_thresh: float | Mapping[str, float] | None = None,
+    ) -> None:
+        checkpoint = load_checkpoint(model)
+        self.header = checkpoint.header
+        self.classes = checkpoint.header.classes
+        self.canvas = canvas_of(checkpoint.header)
+        self.device = resolve_device(device)
+        self.model = load_inference(checkpoint, model).to(self.device)
+        self.thresholds = self._thresholds(score_thresh)
+
+    def __call__(self, picture: Picture) -> Detections:
+        """Detections of one picture, best first. DataError where it cannot be read."""
+        return next(self.stream([picture]))
+
+    def stream(self, pictures: Iterable[Picture], batch_size: int = 1) -> Iterator[Detections]:
+        """Detections of many pictures, in order, ``batch_size`` at a time through the network."""
+        for group in _batched(pictures, batch_size):
+            arrays = [load_picture(picture) for picture in group]
+            yield from self._detect(arrays)
+
+    @torch.inference_mode()
+    def _detect(self, arrays: list[Array]) -> Iterator[Detections]:
+        placed = [self._place(array) for array in arrays]
+        images = torch.stack([image for image, _ in placed]).to(self.device)
+        found = self.model(images)
+        limits = torch.tensor([self.thresholds[name] for name in self.classes.names])
+        for i, (_, letterbox) in enumerate(placed):
+            n = int(found.count[i])
+            scores, labels = found.scores[i, :n].cpu(), found.labels[i, :n].cpu()
+            keep = scores > limits[labels]
+            boxes = undo_boxes(found.boxes[i, :n].cpu(), letterbox)[keep]
+            names = tuple(self.classes.names[label] for label in labels[keep].tolist())
+            yield Detections(
+                boxes, scores[keep], labels[keep], names, letterbox.height, letterbox.width, arrays[i]
+            )
+
+    def _place(self, array: Array) -> tuple[Tensor, Letterbox]:
+        letterbox = fit_letterbox(array.shape[0], array.shape[1], self.canvas)
+        image = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+        return apply_letterbox(image, letterbox, self.canvas), letterbox
+
+    def _thresholds(self, given: float | Mapping[str, float] | None) -> dict[str, float]:
+        stored = self.header.thresholds
+        if isinstance(given, Mapping):
+            unknown = sorted(set(given) - set(self.classes.names))
+            if unknown:
+                raise UsageError(
+                    f"threshold for {unknown[0]!r}: the model knows {', '.join(self.classes.names)}"
+                )
+            return {name: given.get(name, stored.get(name, DEFAULT_THRESHOLD)) for name in self.classes.names}
+        if given is not None:
+            return dict.fromkeys(self.classes.names, given)
+        return {name: stored.get(name, DEFAULT_THRESHOLD) for name in self.classes.names}
+
+
+def load_picture(picture: Picture) -> Array:
+    """[H, W, 3] uint8 RGB of a file, an array or a PIL picture."""
+    if isinstance(picture, str | Path):
+        return read_picture(Path(picture))
+    array = np.asarray(picture.convert("RGB") if isinstance(picture, Image.Image) else picture)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise UsageError(f"a picture is [H, W, 3] uint8 RGB, not {list(array.shape)} {array.dtype}")
+    return array
+
+
+def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

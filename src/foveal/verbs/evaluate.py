@@ -1,0 +1,138 @@
+"""``foveal evaluate``: the 12 COCO numbers of a checkpoint on a labelled set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import nn
+from torch.utils.data import DataLoader
+
+from foveal.build import build_records
+from foveal.checkpoint.format import CheckpointHeader, load_checkpoint
+from foveal.config.load import load_config
+from foveal.config.schema import CocoSource, Config, Source
+from foveal.data.loader import make_loader
+from foveal.data.records import Records
+from foveal.errors import DataError, UsageError
+from foveal.files import write_text
+from foveal.metrics.coco import ClassResult, CocoEvaluator
+from foveal.runtime.device import resolve_device
+from foveal.runtime.predictor import canvas_of, load_inference
+from foveal.types import Batch
+
+
+class Evaluation(NamedTuple):
+    """What a model reaches on a labelled set."""
+
+    metrics: dict[str, float | None]
+    """The 12 COCO numbers, ``AP`` to ``ARl``; None where COCO says -1."""
+    per_class: list[ClassResult]
+    pictures: int
+    evaluator: CocoEvaluator
+
+
+def evaluate(
+    checkpoint: Path,
+    data: Path | None = None,
+    output: Path | None = None,
+    batch_size: int = 4,
+    device: str = "auto",
+    workers: int = 2,
+    quiet: bool = False,
+) -> Evaluation:
+    """Measure a checkpoint. data: a config file or a COCO JSON; default: the validation set it was trained with.
+
+    output: where to write the JSON; default: nothing is written. Classes are matched by name.
+    """
+    loaded = load_checkpoint(checkpoint)
+    console = Console(quiet=quiet)
+    source = _source(loaded.header, data)
+    records = _records(source, loaded.header)
+    loader = make_loader(records, canvas_of(loaded.header), batch_size, train=False, workers=workers)
+    model = load_inference(loaded, checkpoint).to(resolve_device(device))
+    result = run_evaluation(model, loader, records, quiet)
+    console.print(metrics_table(result, f"{checkpoint.name} on {len(records)} pictures"))
+    if output is not None:
+        write_evaluation(result, output, checkpoint)
+        console.print(f"written to {output}")
+    return result
+
+
+@torch.inference_mode()
+def run_evaluation(
+    model: nn.Module, loader: DataLoader[Batch], records: Records, quiet: bool = False
+) -> Evaluation:
+    """Detect on every picture of a loader and compare with the records' labels."""
+    evaluator = CocoEvaluator(records.ground_truth())
+    device = next(model.parameters()).device
+    for batch in track(loader, "evaluating", console=Console(stderr=True, quiet=quiet), transient=True):
+        evaluator.update(model(batch.images.to(device)), batch)
+    return Evaluation(evaluator.compute(), evaluator.per_class(), len(records), evaluator)
+
+
+def write_evaluation(result: Evaluation, path: Path, checkpoint: Path) -> None:
+    """``evaluation.json``: the 12 numbers at the top level, then the rows per class."""
+    content = {
+        **result.metrics,
+        "pictures": result.pictures,
+        "checkpoint": str(checkpoint),
+        "per_class": [row._asdict() for row in result.per_class],
+    }
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def metrics_table(result: Evaluation, title: str) -> Table:
+    """The numbers as a table: all classes first, then each."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("class")
+    for column in ("pictures", "boxes", "AP", "AP50", "AP75", "APs", "APm", "APl", "AR100"):
+        table.add_column(column, justify="right")
+    metrics = result.metrics
+    names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
+    boxes = sum(row.boxes for row in result.per_class)
+    numbers = (_number(metrics[name]) for name in names)
+    table.add_row("all", str(result.pictures), str(boxes), *numbers, style="bold", end_section=True)
+    for row in result.per_class:
+        numbers_of_class = (_number(row.AP), _number(row.AP50), "", "", "", "", _number(row.AR100))
+        table.add_row(row.name, str(row.pictures), str(row.boxes), *numbers_of_class)
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _source(header: CheckpointHeader, data: Path | None) -> Source:
+    if data is None:
+        config = Config.model_validate(header.config)
+        if config.data is None or config.data.val is None:
+            raise UsageError(
+                "the checkpoint names no validation set: give one with --data CONFIG.yaml or COCO.json"
+            )
+        return config.data.val
+    if data.suffix.lower() == ".json":
+        return CocoSource(format="coco", annotations=str(data))
+    section = load_config(data).data
+    assert section is not None
+    return section.val or section.train
+
+
+def _records(source: Source, header: CheckpointHeader) -> Records:
+    """The labels, in the model's class order; no class in common is an error that shows both lists."""
+    names = header.classes.names
+    records = build_records(source, list(names))
+    if len(records) == 0:
+        raise DataError("the data set has no pictures: nothing to evaluate")
+    unknown = records.fault_counts().get("unknown_class", 0)
+    if unknown and not len(records.labels):
+        found = build_records(source, None).classes.names
+        raise DataError(
+            f"no class in common: the model knows {', '.join(names)}; the labels have {', '.join(found)}"
+        )
+    return records

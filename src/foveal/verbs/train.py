@@ -1,0 +1,196 @@
+"""``foveal train``: a configuration -> ``runs/<name>/`` with everything the run made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from torch import Tensor
+
+from foveal.build import build_criterion, build_detector, build_inference, build_loader, build_records
+from foveal.checkpoint.format import CheckpointHeader, load_checkpoint, save_checkpoint
+from foveal.checkpoint.transfer import carry_over
+from foveal.config.load import data_of, load_config
+from foveal.config.schema import Config
+from foveal.data.records import Records
+from foveal.engine.fit import FitResult, fit
+from foveal.errors import DataError, UsageError
+from foveal.files import free_name, write_text
+from foveal.metrics.coco import CocoEvaluator
+from foveal.models.detector import Detector
+from foveal.ops.letterbox import PAD_VALUE, canvas_size
+from foveal.runtime.draw import draw_batch
+from foveal.types import ClassNames
+from foveal.verbs.evaluate import evaluate
+from foveal.verbs.summary import describe_data
+
+CONFIG_FILE = "config.yaml"
+EVALUATION_FILE = "evaluation.json"
+
+
+class TrainResult(NamedTuple):
+    """What a run made."""
+
+    folder: Path
+    fit: FitResult
+    metrics: dict[str, float | None]
+    """The 12 COCO numbers of ``best.safetensors`` on the validation set; empty without one."""
+
+
+def train(
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    output: Path = Path("runs"),
+    resume: Path | None = None,
+    start_from: Path | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+    quiet: bool = False,
+) -> TrainResult:
+    """Train a detector.
+
+    config: a YAML file; overrides: ``key.sub=value``. name: of the run folder under ``output``; default: the
+    file's name; an existing folder is never written over, a number is added instead. resume: a run folder to go
+    on with (no config then). start_from: a checkpoint whose weights are taken over, class by class name.
+    """
+    console = Console(quiet=quiet)
+    folder, settings = _settings(config, overrides, name, output, resume, device, seed)
+    train_records, val_records = load_data(settings)
+    console.print(describe_data("train", train_records), soft_wrap=True)
+    if val_records is not None:
+        console.print(describe_data("val", val_records), soft_wrap=True)
+    classes = train_records.classes
+    detector = build_detector(
+        settings.model, len(classes.names), pretrained=resume is None and start_from is None
+    )
+    if start_from is not None:
+        console.print(_take_over(detector, start_from, classes), soft_wrap=True, markup=False)
+    elif detector.backbone.transfer_report:
+        console.print(f"backbone: {detector.backbone.transfer_report}", soft_wrap=True, markup=False)
+    if resume is None:
+        from foveal.config.dump import dump_config
+
+        write_text(folder / CONFIG_FILE, dump_config(settings))
+    result = fit(
+        detector,
+        build_criterion(settings.model.losses),
+        build_inference(detector, settings.model.postprocessor).postprocess,
+        build_loader(train_records, settings, train=True),
+        None if val_records is None else build_loader(val_records, settings, train=False),
+        None if val_records is None else CocoEvaluator(val_records.ground_truth()),
+        settings.training,
+        folder,
+        weights_writer(settings, classes),
+        resume,
+        quiet,
+    )
+    metrics: dict[str, float | None] = {}
+    if val_records is not None:
+        metrics = evaluate(
+            result.best_file,
+            output=folder / EVALUATION_FILE,
+            batch_size=settings.training.batch_size,
+            device=settings.training.device,
+            workers=data_of(settings).workers,
+            quiet=quiet,
+        ).metrics
+    console.print(f"run folder: {folder}", soft_wrap=True, markup=False)
+    return TrainResult(folder, result, metrics)
+
+
+def show_batch(config: Path, output: Path, overrides: Sequence[str] = ()) -> Path:
+    """Write a picture of the first training batch, as the network will see it; returns its path."""
+    settings = load_config(config, overrides)
+    records = build_records(data_of(settings).train, data_of(settings).classes)
+    batch = next(iter(build_loader(records, settings, train=True)))
+    output = free_name(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw_batch(batch, records.classes.names).save(output)
+    return output
+
+
+def load_data(settings: Config) -> tuple[Records, Records | None]:
+    """Training and validation records with the same classes; DataError where there is nothing to learn from."""
+    data = data_of(settings)
+    train_records = build_records(data.train, data.classes, data.strict)
+    if len(train_records) == 0:
+        raise DataError("data.train: no pictures" + _first_fault(train_records))
+    if not (~train_records.crowd).any():
+        raise DataError("data.train: not one usable box" + _first_fault(train_records))
+    if data.val is None:
+        return train_records, None
+    val_records = build_records(data.val, list(train_records.classes.names), data.strict)
+    if len(val_records) == 0:
+        raise DataError("data.val: no pictures" + _first_fault(val_records))
+    return train_records, val_records
+
+
+def weights_writer(
+    settings: Config, classes: ClassNames
+) -> Callable[[Path, Mapping[str, Tensor], dict[str, Any]], None]:
+    """A function that writes a model's weights as a checkpoint with everything needed to use them."""
+    return partial(_save, settings, classes)
+
+
+def _save(
+    settings: Config, classes: ClassNames, path: Path, state: Mapping[str, Tensor], facts: dict[str, Any]
+) -> None:
+    height, width = canvas_size(*data_of(settings).image_size)
+    policy = {
+        "height": height,
+        "width": width,
+        "pad_value": PAD_VALUE,
+        "antialias": True,
+        "place": "top_left",
+    }
+    header = CheckpointHeader(settings.model_dump(mode="json"), classes, policy, facts=facts)
+    save_checkpoint(path, state, header)
+
+
+def _settings(
+    config: Path | None,
+    overrides: Sequence[str],
+    name: str | None,
+    output: Path,
+    resume: Path | None,
+    device: str | None,
+    seed: int | None,
+) -> tuple[Path, Config]:
+    """Run folder and resolved configuration."""
+    changes = list(overrides)
+    if device is not None:
+        changes.append(f"training.device={device}")
+    if resume is not None:
+        if config is not None or name is not None or seed is not None:
+            raise UsageError("--resume takes the run's own config: give no config, --name or --seed with it")
+        if not (resume / CONFIG_FILE).is_file():
+            raise UsageError(f"{resume}: not a run folder: it has no {CONFIG_FILE}")
+        return resume, load_config(resume / CONFIG_FILE, changes)
+    if config is None:
+        raise UsageError("which config? foveal train CONFIG.yaml (foveal init DATA -o FILE writes one)")
+    if seed is not None:
+        changes.append(f"training.seed={seed}")
+    settings = load_config(config, changes)
+    return free_name(output / (name or config.stem)), settings
+
+
+def _take_over(detector: Detector, start_from: Path, classes: ClassNames) -> str:
+    """Fine-tuning: weights from a checkpoint; the report of what was reused."""
+    source = load_checkpoint(start_from)
+    transfer = carry_over(
+        source.state, source.header.classes, detector.state_dict(), classes.names, detector.head.num_anchors
+    )
+    detector.load_state_dict(transfer.state)
+    return transfer.report.summary()
+
+
+def _first_fault(records: Records) -> str:
+    if not records.faults:
+        return ""
+    fault = records.faults[0]
+    more = f" (and {len(records.faults) - 1} more)" if len(records.faults) > 1 else ""
+    return f"; {fault.where}: {fault.message}{more}"
