@@ -12,7 +12,7 @@ from torch import Tensor
 from foveal.config.schema import Augment
 from foveal.data import augment as A
 from foveal.data.augment import Sample
-from foveal.ops.letterbox import PAD_VALUE
+from foveal.ops.letterbox import PAD_VALUE, apply_boxes, apply_letterbox, fit_letterbox
 
 OFF = Augment(horizontal_flip=0, min_visible=0)
 # Far apart in every channel, so that each is found again after resizing.
@@ -55,7 +55,13 @@ def assert_boxes_fit(sample: Sample, tolerance: float = 1.5) -> None:
         {"rotate_90": 1.0},
         {"scale_jitter": (0.4, 2.5)},
         {"crop": 1.0},
-        {"rotate_90": 0.5, "crop": 0.5, "scale_jitter": (0.6, 1.7), "horizontal_flip": 0.5, "vertical_flip": 0.5},
+        {
+            "rotate_90": 0.5,
+            "crop": 0.5,
+            "scale_jitter": (0.6, 1.7),
+            "horizontal_flip": 0.5,
+            "vertical_flip": 0.5,
+        },
     ],
     ids=lambda settings: "+".join(settings),
 )
@@ -95,10 +101,16 @@ def test_mosaic_joins_four_pictures() -> None:
     for seed in range(30):
         # One object each, so that its colour tells where it went.
         fours = [rectangles()] * 3
-        samples = [s._replace(image=only(s, k), boxes=s.boxes[[k]], labels=s.labels[[k]], crowd=s.crowd[[k]])
-                   for k, s in enumerate(fours)]
-        empty = Sample(torch.zeros((3, 80, 60), dtype=torch.uint8), torch.zeros((0, 4)),
-                       torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool))
+        samples = [
+            s._replace(image=only(s, k), boxes=s.boxes[[k]], labels=s.labels[[k]], crowd=s.crowd[[k]])
+            for k, s in enumerate(fours)
+        ]
+        empty = Sample(
+            torch.zeros((3, 80, 60), dtype=torch.uint8),
+            torch.zeros((0, 4)),
+            torch.zeros(0, dtype=torch.int64),
+            torch.zeros(0, dtype=torch.bool),
+        )
         out, letterbox = A.mosaic([*samples, empty], (160, 192), options, np.random.default_rng(seed))
         assert out.size == (160, 192) == (letterbox.height, letterbox.width)
         assert_boxes_fit(out)
@@ -152,13 +164,19 @@ def test_crowd_stays_while_any_part_is_seen() -> None:
 
 
 def test_a_sliver_is_dropped_but_a_small_whole_box_is_not() -> None:
-    sample = rectangles()._replace(boxes=torch.tensor([[10.0, 10, 10.5, 10.5], [99.5, 20, 180, 64], [0, 0, 5, 5]]))
+    sample = rectangles()._replace(
+        boxes=torch.tensor([[10.0, 10, 10.5, 10.5], [99.5, 20, 180, 64], [0, 0, 5, 5]])
+    )
     assert A.keep_visible(A.crop(sample, (0, 0, 100, 150)), 0.0).labels.tolist() == [0, 2]
 
 
 def test_empty_pictures_pass_through_everything() -> None:
-    empty = Sample(torch.full((3, 50, 70), 9, dtype=torch.uint8), torch.zeros((0, 4)),
-                   torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool))
+    empty = Sample(
+        torch.full((3, 50, 70), 9, dtype=torch.uint8),
+        torch.zeros((0, 4)),
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0, dtype=torch.bool),
+    )
     options = Augment(vertical_flip=0.5, rotate_90=0.5, scale_jitter=(0.5, 2), crop=1.0, colour=1.0)
     for seed in range(10):
         out, _ = A.augment(empty, (64, 64), options, np.random.default_rng(seed))
@@ -169,8 +187,6 @@ def test_empty_pictures_pass_through_everything() -> None:
 
 
 def test_everything_off_is_the_plain_letterbox() -> None:
-    from foveal.ops.letterbox import apply_boxes, apply_letterbox, fit_letterbox
-
     sample = rectangles()
     letterbox = fit_letterbox(150, 200, (128, 160))
     out, _ = A.augment(sample, (128, 160), OFF, np.random.default_rng(0))

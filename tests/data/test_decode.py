@@ -177,6 +177,19 @@ def test_16_bit_tiff_where_white_is_zero(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), _spread(255 - (values >> 8)))
 
 
+def test_12_bit_tiff_keeps_its_eight_highest_bits(tmp_path: Path) -> None:
+    """Twelve bits a pixel, packed: shifted by 8, the brightest would come out at 15 of 255."""
+    values = [0x000, 0x123, 0x7FF, 0x800, 0xABC, 0xFFF]
+    packed = bytes.fromhex("".join(f"{value:03x}" for value in values))
+    tags = [(256, 3, 6), (257, 3, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1)]
+    tags += [(278, 3, 1), (279, 4, len(packed))]
+    body = packed + bytes(len(packed) % 2)
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(body)) + body + directory)
+    assert read_picture(tmp_path / "a.tif")[0, :, 0].tolist() == [value >> 4 for value in values]
+
+
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_tiff_without_defined_white_is_refused(tmp_path: Path, mode: str) -> None:
     Image.new(mode, (WIDTH, HEIGHT)).save(tmp_path / "a.tif")

@@ -81,7 +81,9 @@ def test_ranks_on_a_small_set() -> None:
     assert [[len(batch) for batch in sampler] for sampler in training] == [[3], [3]]
     evaluation = [BatchSampler(9, 4, SIZE, shuffle=False, rank=r, world_size=2) for r in range(2)]
     assert sorted(pictures([b for sampler in evaluation for b in sampler])) == list(range(9))
-    assert [len(list(sampler)) for sampler in evaluation] == [len(sampler) for sampler in evaluation] == [2, 1]
+    assert (
+        [len(list(sampler)) for sampler in evaluation] == [len(sampler) for sampler in evaluation] == [2, 1]
+    )
 
 
 def test_multi_scale_is_one_canvas_a_batch() -> None:

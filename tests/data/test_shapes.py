@@ -12,6 +12,7 @@ from PIL import Image
 from foveal.data import shape_drawing as drawing
 from foveal.data.shape_kinds import kinds, pose_points, shape_area
 from foveal.data.shapes import LEAST_VISIBLE, Design, design_count, design_of, make_shapes, write_shapes
+from foveal.data.split import take
 from foveal.errors import UsageError
 
 
@@ -21,9 +22,9 @@ def drawn_extents(kind: str, pose: np.ndarray, size: int) -> tuple[np.ndarray, f
     rng = np.random.default_rng(0)
     drawing.draw_shape(canvas, kinds()[kind], pose, np.full(3, 255, np.float32), None, rng)
     coverage = canvas.max(-1) / 255
-    rows, columns = np.flatnonzero(coverage.max(1) > 0.25), np.flatnonzero(coverage.max(0) > 0.25)
+    rows, columns = np.flatnonzero(coverage.max(1) > 0.04), np.flatnonzero(coverage.max(0) > 0.04)
     box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=float)
-    return box, float((coverage > 0.25).sum())
+    return box, float((coverage > 0.5).sum())
 
 
 def test_boxes_fit_the_drawn_pixels_within_one_pixel() -> None:
@@ -60,7 +61,9 @@ def test_every_object_stays_visible() -> None:
         for row in span:
             shape = kinds()[design_of(int(records.designs[row])).kind]
             visible = (owner == row).sum() / shape_area(shape, records.poses[row])
-            assert visible > LEAST_VISIBLE - 0.15, f"picture {picture}, row {row}"  # thin shapes: whole pixels
+            assert visible > LEAST_VISIBLE - 0.15, (
+                f"picture {picture}, row {row}"
+            )  # thin shapes: whole pixels
     assert overlaps > 10, "nothing is ever occluded"
 
 
@@ -71,6 +74,15 @@ def test_pictures_are_deterministic_and_independent_of_the_set() -> None:
         np.testing.assert_array_equal(small.load(picture), large.load(picture))
     assert not np.array_equal(make_shapes(5, seed=8).load(0), small.load(0))
     assert make_shapes(3, seed=-1).load(0).shape == (160, 160, 3)
+
+
+def test_a_part_of_the_set_draws_the_same_pictures() -> None:
+    whole = make_shapes(12, seed=4)
+    chosen = np.arange(12) % 3 == 1
+    part = take(whole, chosen)
+    for place, picture in enumerate(np.flatnonzero(chosen)):
+        np.testing.assert_array_equal(part.load(place), whole.load(int(picture)))
+        np.testing.assert_array_equal(part.rows(place).boxes, whole.rows(int(picture)).boxes)
 
 
 def test_layout() -> None:
@@ -119,7 +131,9 @@ def test_shapes_of_one_kind_keep_their_colour_family() -> None:
         row = records.offsets[picture + 1] - 1
         x, y = pose_points(np.zeros((1, 2)), records.poses[row])[0].astype(int)
         red, green, blue = (int(value) for value in pixels[y, x])
-        assert [red > 2 * blue and red > 2 * green, blue > 1.5 * red, red > 2 * blue and green > 2 * blue][label]
+        assert [red > 2 * blue and red > 2 * green, blue > 1.5 * red, red > 2 * blue and green > 2 * blue][
+            label
+        ]
         assert box[0] < x < box[2]
 
 

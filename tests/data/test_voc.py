@@ -84,7 +84,14 @@ def test_playing_cards_agree_with_their_csv(shared: Path, split: str, pictures: 
     assert records.fault_counts() == {}
     with (images / f"{split}_labels.csv").open(newline="") as file:
         expected = Counter(
-            (row["filename"], row["class"], int(row["xmin"]) - 1, int(row["ymin"]) - 1, int(row["xmax"]), int(row["ymax"]))
+            (
+                row["filename"],
+                row["class"],
+                int(row["xmin"]) - 1,
+                int(row["ymin"]) - 1,
+                int(row["xmax"]),
+                int(row["ymax"]),
+            )
             for row in csv.DictReader(file)
         )
     found = Counter(
@@ -266,7 +273,7 @@ def test_box_from_zero_in_a_one_based_file_is_clipped(folder: Path) -> None:
 
 
 def test_parts_are_not_objects(folder: Path) -> None:
-    part = "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax></bndbox></part>"
+    part = _object("head", (1, 1, 3, 3)).replace("object>", "part>")
     (folder / "a.xml").write_text(_sheet(_object(extra=part)))
     records = read_voc(folder)
     assert records.classes.names == ("cat",)
@@ -296,7 +303,9 @@ def test_wanted_classes(folder: Path) -> None:
 # ---------------------------------------------------------------- broken files
 
 
-_LAUGHS = '<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><annotation><filename>&b;</filename></annotation>'
+_LAUGHS = (
+    '<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><annotation><filename>&b;</filename></annotation>'
+)
 _OUTSIDE = '<!DOCTYPE l [<!ENTITY a SYSTEM "file:///etc/hostname">]><annotation><filename>&a;</filename></annotation>'
 
 
@@ -358,7 +367,9 @@ def test_damaged_xml_gives_records_or_one_line(folder: Path, data: st.DataObject
     content = bytearray(_sheet(_object(), _object("dog", (1, 1, 60, 40))).encode())
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(content) - 1))
-        inserted = data.draw(st.binary(max_size=3) | st.sampled_from([b"<", b"</object>", b"<bndbox>", b"-", b"9999"]))
+        inserted = data.draw(
+            st.binary(max_size=3) | st.sampled_from([b"<", b"</object>", b"<bndbox>", b"-", b"9999"])
+        )
         content[place : place + data.draw(st.integers(0, 4))] = inserted
     (folder / "a.xml").write_bytes(bytes(content))
     refusal = ""

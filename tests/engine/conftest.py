@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -44,7 +46,9 @@ def postprocess(outputs: Tensor, size: tuple[int, int]) -> BatchDetections:
     """One detection a picture, its score the output."""
     count = len(outputs)
     return BatchDetections(
-        torch.zeros(count, 1, 4), outputs.float(), torch.zeros(count, 1, dtype=torch.int64),
+        torch.zeros(count, 1, 4),
+        outputs.float(),
+        torch.zeros(count, 1, dtype=torch.int64),
         torch.ones(count, dtype=torch.int64),
     )
 
@@ -96,14 +100,21 @@ def collate(items: list[tuple[Tensor, Target, int]]) -> Batch:
     return Batch(torch.stack(images), tuple(targets), tuple(ids), (letterbox,) * len(ids))
 
 
-def make_loader(count: int = 26, batch_size: int = 4, shuffle: bool = True, workers: int = 0) -> DataLoader[Any]:
-    return DataLoader(
-        Pictures(count), batch_size, shuffle=shuffle, collate_fn=collate, num_workers=workers
-    )
+def make_loader(
+    count: int = 26, batch_size: int = 4, shuffle: bool = True, workers: int = 0
+) -> DataLoader[Any]:
+    return DataLoader(Pictures(count), batch_size, shuffle=shuffle, collate_fn=collate, num_workers=workers)
 
 
 def save_weights(file: Path, state: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
-    torch.save({"state": {name: value.clone() for name, value in state.items()}, "facts": facts}, file)
+    tensors = {name: value.contiguous() for name, value in state.items()}
+    safetensors.torch.save_file(tensors, file, {"facts": json.dumps(facts)})
+
+
+def load_weights(file: Path) -> dict[str, Any]:
+    with safetensors.safe_open(file, framework="pt") as opened:
+        facts = json.loads(opened.metadata()["facts"])
+    return {"state": safetensors.torch.load_file(file), "facts": facts}
 
 
 class OrderedBatches:

@@ -87,7 +87,9 @@ class Model(nn.Module):
 
 def test_groups_part_backbone_and_decay_and_leave_frozen_out():
     model = Model()
-    settings = Training(optimizer=AdamW(lr_per_16=1e-3, weight_decay=0.1, backbone_lr_factor=0.5), batch_size=16)
+    settings = Training(
+        optimizer=AdamW(lr_per_16=1e-3, weight_decay=0.1, backbone_lr_factor=0.5), batch_size=16
+    )
     groups = {group["name"]: group for group in parameter_groups(model, settings)}
     members = {name: {id(p) for p in group["params"]} for name, group in groups.items()}
     assert members == {
@@ -97,7 +99,10 @@ def test_groups_part_backbone_and_decay_and_leave_frozen_out():
         "model, no decay": {id(model.neck.bias), id(model.norm.weight), id(model.norm.bias)},
     }
     assert {name: group["weight_decay"] for name, group in groups.items()} == {
-        "backbone": 0.1, "backbone, no decay": 0.0, "model": 0.1, "model, no decay": 0.0,
+        "backbone": 0.1,
+        "backbone, no decay": 0.0,
+        "model": 0.1,
+        "model, no decay": 0.0,
     }
     assert groups["backbone"]["lr"] == pytest.approx(5e-4)
     assert groups["model"]["lr"] == pytest.approx(1e-3)

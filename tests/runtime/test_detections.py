@@ -29,7 +29,9 @@ def three(picture: np.ndarray | Image.Image | None = None) -> Detections:
 
 
 def nothing(picture: np.ndarray | None = None) -> Detections:
-    return Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), (), 80, 100, picture)
+    return Detections(
+        torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), (), 80, 100, picture
+    )
 
 
 def test_length_iteration_and_single_places() -> None:
@@ -116,7 +118,7 @@ def test_a_notebook_shows_the_picture_and_else_a_safe_table() -> None:
     shown = three(picture)
     png = shown._repr_png_()
     assert png is not None
-    assert np.array_equal(Image.open(io.BytesIO(png)), shown.draw())
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png))), np.asarray(shown.draw()))
     assert shown._repr_html_() is None
     assert three()._repr_png_() is None
     hostile = Detections(
@@ -150,13 +152,13 @@ def test_columns_handed_to_pandas_and_supervision(monkeypatch: pytest.MonkeyPatc
     # Stand-ins that keep what they are given: the packages themselves are optional.
     frames = types.SimpleNamespace(DataFrame=lambda rows, columns: (rows, columns))
     monkeypatch.setitem(sys.modules, "pandas", frames)
-    rows, columns = three().to_pandas()  # type: ignore[misc]
+    rows, columns = three().to_pandas()
     assert dict(zip(columns, rows[1], strict=True)) == {
         **{"name": "cat", "score": 0.5, "label": 0},
         **{"x1": 5.0, "y1": 5.0, "x2": 15.0, "y2": 15.0},
     }
     monkeypatch.setitem(sys.modules, "supervision", types.SimpleNamespace(Detections=lambda **kept: kept))
     kept = three().to_supervision()
-    assert kept["xyxy"].shape == (3, 4)  # type: ignore[index]
-    assert kept["class_id"].tolist() == [1, 0, 1]  # type: ignore[index]
-    assert kept["data"]["class_name"].tolist() == ["dog", "cat", "dog"]  # type: ignore[index]
+    assert kept["xyxy"].shape == (3, 4)
+    assert kept["class_id"].tolist() == [1, 0, 1]
+    assert kept["data"]["class_name"].tolist() == ["dog", "cat", "dog"]

@@ -70,6 +70,8 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Tensor], header: Check
         for name, tensor in state.items()
     }
     content = bytearray(safetensors.torch.save(tensors, {"foveal": written, "sha256": NO_DIGEST}))
+    if int.from_bytes(content[:8], "little") > HEADER_LIMIT:
+        raise ValueError(f"the header is over {HEADER_LIMIT} bytes: no reader would take it")
     place = _digest_place(content, NO_DIGEST)
     content[place : place + len(NO_DIGEST)] = hashlib.sha256(content).hexdigest().encode()
     _replace_file(Path(path), content)
@@ -82,15 +84,14 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     metadata, content = _read(path)
-    if "foveal" not in metadata:
+    if not metadata.keys() & {"foveal", "sha256"}:
         raise ModelFileError(
             f"{path}: plain weights, not a Foveal checkpoint; name it in backbone.params.weights, "
             "or run foveal convert on it"
         )
-    header = _parse_header(path, metadata["foveal"])
-    digest = metadata.get("sha256", "")
-    if _digest(content, digest) != digest:
+    if not _is_intact(content, metadata.get("sha256", "")):
         raise _damaged(path, "its SHA-256 does not fit its content")
+    header = _parse_header(path, metadata.get("foveal", ""))
     try:
         return Checkpoint(header, safetensors.torch.load(bytes(content)))
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -232,15 +233,15 @@ def _digest_place(content: bytes | bytearray, digest: str) -> int:
     return found + entry.index(b":") + 2 if found >= 0 else -1
 
 
-def _digest(content: bytes, digest: str) -> str:
+def _is_intact(content: bytes, digest: str) -> bool:
     place = _digest_place(content, digest)
     if place < 0 or len(digest) != len(NO_DIGEST):
-        return ""
+        return False
     rest = memoryview(content)
     found = hashlib.sha256(rest[:place])
     found.update(NO_DIGEST.encode())
     found.update(rest[place + len(NO_DIGEST) :])
-    return found.hexdigest()
+    return found.hexdigest() == digest
 
 
 def _damaged(path: Path, reason: str) -> ModelFileError:

@@ -11,8 +11,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from foveal.checkpoint.format import is_checkpoint, load_checkpoint
+from foveal.checkpoint.sniff import describe_file
 from foveal.errors import ModelFileError
 
+TORCH_STARTS = (b"PK\x03\x04", b"\x80")
+"""First bytes of PyTorch's zip files and of its older pickles."""
 WRAPPERS = ("state_dict", "model", "model_state_dict", "ema_state_dict")
 """Keys under which training programs put the weights inside a PyTorch file."""
 BACKBONE = "backbone."
@@ -47,6 +50,10 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _load_torch(path: Path) -> dict[str, Tensor]:
     try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if not start.startswith(TORCH_STARTS):
+            raise ModelFileError(f"{path}: {describe_file(path)}")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelFileError(

@@ -182,6 +182,8 @@ def faults_of(error: ValidationError, document: Document) -> list[Fault]:
     faults = []
     for detail in error.errors(include_url=False):
         key = _locate(detail["loc"])
+        if detail["type"] == "missing" and isinstance(key[-1], int):
+            key = key[:-1]
         if detail["type"] == "rule":
             key = (*key, *detail["ctx"]["where"].split("."))
         faults.append(Fault(key, _message(dict(detail), key, document)))
@@ -223,7 +225,7 @@ def _message(detail: dict[str, Any], key: Key, document: Document) -> str:
         known = list(_properties(key[:-1], document))
         return unknown_key(str(key[-1]), key[:-1], known)
     schema = field_schema(key, document) or {}
-    if kind == "missing":
+    if kind == "missing" and key == _locate(detail["loc"]):
         where = f" in {dotted(key[:-1])}" if len(key) > 1 else ""
         return f"key {str(key[-1])!r} is missing{where}; needed: {allowed(schema)}"
     if kind == "rule":

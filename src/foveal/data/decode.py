@@ -6,6 +6,7 @@ There is no colour management: an embedded colour profile is ignored, as detecto
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import struct
@@ -27,6 +28,9 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp
 """Extensions of those formats, in lower case."""
 MAX_PIXELS = 250_000_000
 """Default cap; a server sets a lower one."""
+
+# Pillow logs what it dislikes in a file; without a handler that would go to the user's screen line by line.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _ORIENTATION_TAG = 0x0112
 _PHOTOMETRIC_TAG = 262

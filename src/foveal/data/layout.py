@@ -54,7 +54,7 @@ def find_layout(source: Path) -> Layout:
     parts = _coco_parts(jsons, source)
     if parts:
         return Layout("coco", parts)
-    parts = _voc_parts(folders)
+    parts = _voc_parts(folders, source)
     if parts:
         return Layout("voc", parts)
     hint = ""
@@ -73,6 +73,11 @@ def part_of(name: str) -> Part | None:
     return None
 
 
+def _part_of_folder(folder: Path, root: Path) -> Part | None:
+    """The same for a folder inside the one that was given, whose own name says nothing about its content."""
+    return part_of(folder.name) if folder != root and folder.is_relative_to(root) else None
+
+
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     for name, folders, files in os.walk(root):
         depth = len(Path(name).relative_to(root).parts)
@@ -86,7 +91,7 @@ def _coco_parts(files: list[Path], root: Path) -> dict[Part, CocoSource | VocSou
     for file in named or files:
         if not named and not _is_coco(file):
             continue
-        part = part_of(file.stem) or part_of(file.parent.name) or "all"
+        part = part_of(file.stem) or _part_of_folder(file.parent, root) or "all"
         if part in found:
             raise DataError(
                 f"{root}: both {found[part].relative_to(root)} and {file.relative_to(root)} look like the "
@@ -101,7 +106,11 @@ def _is_coco(file: Path) -> bool:
         content = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
+    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
+        return False
+    rows = content["annotations"]
+    # A detector's output may have the same three lists; its rows have scores.
+    return isinstance(rows, list) and not any(isinstance(row, dict) and "score" in row for row in rows[:1])
 
 
 def coco_source(file: Path, root: Path) -> CocoSource:
@@ -111,7 +120,9 @@ def coco_source(file: Path, root: Path) -> CocoSource:
     """
     names = _first_pictures(file)
     part = re.sub(r"^instances_", "", file.stem)
-    above = [file.parent, file.parent.parent] if file.parent.is_relative_to(root) else [file.parent]
+    # Above the folder a person named, only the official layout (annotations/ beside the pictures) is looked at.
+    inside = file.parent != root or file.parent.name == "annotations"
+    above = [file.parent, file.parent.parent] if inside else [file.parent]
     candidates = [file.parent]
     for folder in above:
         candidates += [folder / "images" / part, folder / part, folder / "images", folder]
@@ -133,13 +144,13 @@ def _first_pictures(file: Path) -> list[str]:
         raise DataError(f"{file}: cannot be read as JSON: {' '.join(str(error).split())[:120]}") from None
     images = content.get("images") if isinstance(content, dict) else None
     names = [image.get("file_name") for image in images or () if isinstance(image, dict)]
-    names = [name for name in names if isinstance(name, str) and name and "\0" not in name]
-    if not names:
+    texts = [name for name in names if isinstance(name, str) and name and "\0" not in name]
+    if not texts:
         raise DataError(f"{file}: no COCO labels: needs 'images' with a 'file_name' each")
-    return names[:20]
+    return texts[:20]
 
 
-def _voc_parts(folders: list[Path]) -> dict[Part, CocoSource | VocSource]:
+def _voc_parts(folders: list[Path], root: Path) -> dict[Part, CocoSource | VocSource]:
     parts: dict[Part, CocoSource | VocSource] = {}
     for folder in folders:
         images = _picture_folder(folder)
@@ -150,7 +161,7 @@ def _voc_parts(folders: list[Path]) -> dict[Part, CocoSource | VocSource]:
         splits = {part: lists / f"{part}.txt" for part in ("train", "val", "trainval", "test")}
         present = {part_of(name): file for name, file in splits.items() if file.is_file()}
         for part, file in present.items() or {None: None}.items():
-            key: Part = part or part_of(folder.name) or part_of(folder.parent.name) or "all"
+            key: Part = part or _part_of_folder(folder, root) or _part_of_folder(folder.parent, root) or "all"
             if key in parts:
                 raise DataError(
                     f"{folder}: a second folder of XML files for '{key}', after {parts[key].annotations}; "
@@ -171,6 +182,8 @@ def _picture_folder(folder: Path) -> Path | None:
     for candidate in [folder, *(folder.parent / name for name in PICTURE_FOLDERS)]:
         if not candidate.is_dir():
             continue
-        if any(f.stem in stems and f.suffix.lower() not in (".xml", ".txt", ".json") for f in candidate.iterdir()):
+        if any(
+            f.stem in stems and f.suffix.lower() not in (".xml", ".txt", ".json") for f in candidate.iterdir()
+        ):
             return candidate
     return None

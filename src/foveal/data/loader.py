@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import warnings
+import weakref
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -34,6 +36,7 @@ class Loader(DataLoader[Any]):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._unreadable: dict[str, None] = {}
+        self._finalizer: weakref.finalize[Any, Loader] | None = None
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """One epoch; after ``load_state_dict`` its rest."""
@@ -42,9 +45,11 @@ class Loader(DataLoader[Any]):
             # Workers run single-threaded code only, so forking beside the parent's threads is safe.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             batches = super().__iter__()
+        self._stop_workers_with_me()
         for packed in batches:
             if isinstance(packed, DataError):
-                raise packed
+                # A new error: one that its own frame holds would keep the workers alive.
+                raise DataError(str(packed))
             used += 1
             self.batch_sampler.advance(epoch, used)
             self._report(packed.unreadable)
@@ -66,6 +71,13 @@ class Loader(DataLoader[Any]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where the state was taken. UsageError where the data or batch size changed."""
         self.batch_sampler.load_state_dict(state)
+
+    def _stop_workers_with_me(self) -> None:
+        # Left to the garbage collector, the queues close before the workers were told to stop, and each
+        # worker is then waited for in vain for five seconds.
+        workers: Any = self._iterator
+        if workers is not None and self._finalizer is None:
+            self._finalizer = weakref.finalize(self, workers._shutdown_workers)
 
     def _report(self, lines: tuple[str, ...]) -> None:
         for line in lines:
@@ -135,4 +147,13 @@ def _worker_count(wanted: int) -> int:
 def _start_worker(_: int) -> None:
     # Ctrl-C reaches the whole group; only the main process is to speak, and it ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _report_unless_cut_off
     torch.set_num_threads(1)
+
+
+def _report_unless_cut_off(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Worker's report of an error in a thread; a main process that stops mid-hand-over is none."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)

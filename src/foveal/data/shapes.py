@@ -15,6 +15,7 @@ from PIL import Image
 
 from foveal.data import shape_drawing as drawing
 from foveal.data import shape_kinds as geometry
+from foveal.data.coco_writer import write_coco
 from foveal.data.records import Records
 from foveal.errors import UsageError
 from foveal.types import Array, ClassNames
@@ -43,18 +44,24 @@ class Design(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesRecords(Records):
-    """Records whose pictures are drawn instead of read."""
+    """Records whose pictures are drawn instead of read.
+
+    The drawing goes by picture id, so that a part of the set, or one with other labels, draws the same pictures.
+    """
 
     seed: int
+    layout: Array
+    """[P + 1] int64: picture id i's shapes are rows ``layout[i - 1]:layout[i]`` of the two columns below."""
     poses: Array
     """[N, 5] float64: centre x, y, half width, half height, angle of each shape; later ones lie on top."""
     designs: Array
-    """[N] int64: index of each box's design, whatever its label is called."""
+    """[N] int64: index of each shape's design, whatever its label is called."""
 
     def load(self, picture: int) -> np.ndarray:
         """Draw one picture, [H, W, 3] uint8 RGB; the same pixels every time."""
-        span = slice(int(self.offsets[picture]), int(self.offsets[picture + 1]))
-        rng = np.random.default_rng((self.seed % 2**32, int(self.image_ids[picture]), 1))
+        image_id = int(self.image_ids[picture])
+        span = slice(int(self.layout[image_id - 1]), int(self.layout[image_id]))
+        rng = np.random.default_rng((self.seed % 2**32, image_id, 1))
         canvas = drawing.draw_background(int(self.heights[picture]), rng)
         canvas = drawing.draw_strokes(canvas, int(rng.integers(0, 6)), rng)
         for pose, design in zip(self.poses[span], self.designs[span], strict=True):
@@ -89,6 +96,7 @@ def make_shapes(
         boxes += scene.boxes
     box_array = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     label_array = np.array(labels, dtype=np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     sides = np.full(pictures, size, dtype=np.int64)
     return ShapesRecords(
         root=Path("shapes"),
@@ -96,7 +104,8 @@ def make_shapes(
         image_ids=np.arange(1, pictures + 1, dtype=np.int64),
         heights=sides,
         widths=sides.copy(),
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        offsets=offsets,
+        layout=offsets,
         boxes=box_array,
         labels=label_array,
         crowd=np.zeros(len(label_array), dtype=bool),
@@ -129,8 +138,6 @@ def design_of(index: int) -> Design:
 
 def write_shapes(records: Records, folder: str | Path) -> Path:
     """Write the pictures as PNG into ``folder``/images and their labels as COCO JSON; the JSON's path."""
-    from foveal.data.coco_writer import write_coco
-
     folder = Path(folder)
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 LINE_EVERY = 10.0
@@ -20,7 +20,7 @@ class RunConsole:
     """Prints settings, progress and validations of a run. ``quiet`` prints nothing."""
 
     def __init__(self, total_steps: int, total_epochs: int, quiet: bool = False) -> None:
-        self._console = Console(file=sys.stdout, quiet=quiet, highlight=False, soft_wrap=True)
+        self._console = Console(file=sys.stdout, quiet=quiet, highlight=False)
         self._bar = self._console.is_terminal and not quiet
         self._quiet = quiet
         self._total_steps = total_steps
@@ -30,12 +30,15 @@ class RunConsole:
 
     def line(self, text: str) -> None:
         """One line, above the bar where there is one."""
-        self._console.print(Text(text))
+        # A file gets whole lines, however long; a terminal breaks them between words.
+        self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
 
     def settings(self, values: Mapping[str, str | int | float]) -> None:
         """The effective settings, as one paragraph of name-value pairs."""
-        parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                 for name, value in values.items()]
+        parts = [
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in values.items()
+        ]
         self.line("training: " + ", ".join(parts))
 
     def start(self, step: int) -> None:
@@ -43,18 +46,17 @@ class RunConsole:
         self._next_look = time.monotonic() + (BAR_EVERY if self._bar else LINE_EVERY)
         if not self._bar:
             return
-        self._progress = Progress(
+        self._progress = _TwoLines(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[share]}"),
-            _Numbers(),
+            TextColumn("{task.fields[left]}"),
             console=self._console,
             expand=True,
             transient=True,
             refresh_per_second=4,
         )
         self._task = self._progress.add_task(
-            self._where(0, step), total=self._total_steps, completed=step, share="", numbers=""
+            self._where(0, step), total=self._total_steps, completed=step, left="", numbers=""
         )
         self._progress.start()
 
@@ -67,15 +69,13 @@ class RunConsole:
         self._next_look = time.monotonic() + (BAR_EVERY if self._bar else LINE_EVERY)
         numbers = "  ".join(f"{_short(name)} {value:.3g}" for name, value in losses.items())
         if self._progress is None:
-            self.line(
-                f"{self._where(epoch, step)}  {numbers}  rate {rate:.2e}  {duration(left)} left"
-            )
+            self.line(f"{self._where(epoch, step)}  {numbers}  rate {rate:.2e}  {duration(left)} left")
             return
         self._progress.update(
             self._task,
             completed=step,
             description=self._where(epoch, step),
-            share=f"{duration(left)} left",
+            left=f"{duration(left)} left",
             numbers=f"{numbers}  rate {rate:.2e}",
         )
 
@@ -98,11 +98,13 @@ class RunConsole:
             self._progress = None
 
 
-class _Numbers(ProgressColumn):
-    """The task's numbers, cut at the terminal's edge rather than wrapped."""
+class _TwoLines(Progress):
+    """The bar, and under it the numbers, cut at the terminal's edge rather than wrapped."""
 
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["numbers"], no_wrap=True, overflow="ellipsis")
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            yield Text(task.fields["numbers"], no_wrap=True, overflow="ellipsis")
 
 
 def _short(name: str) -> str:

@@ -24,7 +24,9 @@ def device_type(device: str) -> str:
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
-            raise UsageError(f"training.device: {device} asked for, but there is no CUDA device; use auto or cpu.")
+            raise UsageError(
+                f"training.device: {device} asked for, but there is no CUDA device; use auto or cpu."
+            )
         if index and int(index) >= count:
             last = f"cuda:{count - 1}"
             raise UsageError(f"training.device: {device} asked for, but the last one is {last}.")

@@ -22,9 +22,11 @@ class WeightAverage:
     def __init__(self, model: nn.Module, settings: Ema) -> None:
         self._model = model
         self._settings = settings
-        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad and p.is_floating_point()]
+        named = [
+            (name, p) for name, p in model.named_parameters() if p.requires_grad and p.is_floating_point()
+        ]
         self._names = [name for name, _ in named]
-        self._parameters = [parameter for _, parameter in named]
+        self._parameters: list[Tensor] = [parameter for _, parameter in named]
         self._averages = [parameter.detach().clone() for parameter in self._parameters]
         self.updates = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -15,14 +16,15 @@ import pytorch_lightning as pl
 from torch import nn
 
 from foveal.config.schema import Training
-from foveal.engine.callbacks import BEST, LAST_WEIGHTS, Keeper, Recorder, SaveWeights
 from foveal.engine.console import RunConsole, duration
 from foveal.engine.device import device_type, trainer_hardware, world_size
+from foveal.engine.keeper import Keeper, SaveWeights
 from foveal.engine.module import Postprocess, TrainingModule
 from foveal.engine.optim import RunLength, effective_settings, run_length
 from foveal.engine.progress import Progress
 from foveal.engine.random_state import restore_random_state, seed_everything
-from foveal.engine.saving import load_resume_state
+from foveal.engine.recorder import Recorder
+from foveal.engine.saving import BEST_WEIGHTS, LAST_WEIGHTS, load_resume_state
 from foveal.engine.signals import StopSignals
 from foveal.engine.stream import TrainingStream, ValidationBatches
 from foveal.errors import DataError, Interrupted, UsageError
@@ -78,7 +80,8 @@ def fit(
         raise DataError("no training pictures: the loader gives no batch; check data.train and batch_size.")
     hardware = trainer_hardware(settings.device, settings.precision)
     length = run_length(settings, batches)
-    console = RunConsole(length.steps, length.epochs, quiet)
+    first_process = os.environ.get("RANK", "0") == "0"
+    console = RunConsole(length.steps, length.epochs, quiet or not first_process)
     state = load_resume_state(resume, console.line) if resume is not None else {}
     progress = Progress(**state["progress"]) if state else Progress()
     if state:
@@ -86,14 +89,10 @@ def fit(
     run_folder.mkdir(parents=True, exist_ok=True)
 
     effective = effective_settings(settings, batches, world_size())
-    console.settings(
-        {**effective, "precision": settings.precision, "device": device_type(settings.device)}
-    )
-    module = TrainingModule(
-        model, criterion, postprocess, evaluator, settings, length, progress, run_folder
-    )
+    console.settings({**effective, "precision": settings.precision, "device": device_type(settings.device)})
+    module = TrainingModule(model, criterion, postprocess, evaluator, settings, length, progress, run_folder)
     stream = TrainingStream(train_loader, length, progress, settings.validate_every)
-    recorder = Recorder(console, run_folder, length.steps, progress.step)
+    recorder = Recorder(console, run_folder, length.steps, progress.step, writes=first_process)
     with StopSignals() as signals, _quiet_trainer():
         keeper = Keeper(
             run_folder, save_weights, stream, signals, recorder, val_loader is not None, console.line
@@ -122,7 +121,7 @@ def fit(
         skipped=progress.skipped,
         seconds=seconds,
         stopped=progress.stopped,
-        best_file=run_folder / BEST,
+        best_file=run_folder / BEST_WEIGHTS,
         last_file=run_folder / LAST_WEIGHTS,
     )
 

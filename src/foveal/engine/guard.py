@@ -83,5 +83,6 @@ def stop_diverged(run_folder: Path, step: int, batch: Any, losses: LossOutput, b
 
 def step_is_finite(norm: Tensor, losses: list[LossOutput]) -> Tensor:
     """Scalar bool tensor: all losses of the step and the norm of its gradients are finite."""
-    values = [value.detach().float().reshape(()) for output in losses for value in output.losses.values()]
-    return torch.stack([norm.detach().float().reshape(()), *(value.to(norm.device) for value in values)]).isfinite().all()
+    scalars = [norm, *(value for output in losses for value in output.losses.values())]
+    flat = torch.stack([value.detach().float().reshape(()).to(norm.device) for value in scalars])
+    return flat.isfinite().all()

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from foveal.engine.saving import write_atomically
 
@@ -46,14 +47,21 @@ class MetricsCsv:
             self._columns += new
             self._rewrite(rows)
         with self._file.open("a", newline="", encoding="utf-8") as stream:
-            csv.DictWriter(stream, self._columns).writerow({name: _text(value) for name, value in row.items()})
+            csv.DictWriter(stream, self._columns).writerow(
+                {name: _text(value) for name, value in row.items()}
+            )
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self._columns)
         writer.writeheader()
         writer.writerows({name: row.get(name, "") for name in self._columns} for row in rows)
-        write_atomically(self._file, lambda stream: stream.write(text.getvalue().encode()) and None)
+        content = text.getvalue().encode()
+
+        def write(stream: IO[bytes]) -> None:
+            stream.write(content)
+
+        write_atomically(self._file, write)
 
 
 def _step(row: Mapping[str, str | None]) -> int:

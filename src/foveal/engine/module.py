@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -123,10 +124,10 @@ class TrainingModule(pl.LightningModule):
     def _step(self) -> None:
         """One optimiser step, left out where a loss or a gradient is not finite."""
         progress = self.run_progress
+        factor = schedule_factor(progress.step, self.length.steps, self.settings.schedule)
+        set_rate(self._optimizer(), factor)
         optimizer = self.optimizers()
-        set_rate(
-            optimizer.optimizer, schedule_factor(progress.step, self.length.steps, self.settings.schedule)
-        )
+        assert isinstance(optimizer, LightningOptimizer)
         optimizer.step()
         optimizer.zero_grad()
         if self._step_finite:
@@ -139,11 +140,11 @@ class TrainingModule(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip and guard: the gradients are whole and, in mixed precision, unscaled here."""
         norm = gradient_norm(self._parameters_to_clip)
-        finite = step_is_finite(norm, [losses for _, losses in self._pending])
+        # The only wait for the device in a step: weights may not move before the answer is known.
+        finite = bool(step_is_finite(norm, [losses for _, losses in self._pending]))
         if self.trainer.world_size > 1:
             finite = self.trainer.strategy.reduce_boolean_decision(finite, all=True)
-        # The only wait for the device in a step: weights may not move before the answer is known.
-        self._step_finite = bool(finite)
+        self._step_finite = finite
         if not self._step_finite:
             self._skip(optimizer)
         elif self.settings.clip_grad_norm is not None:
@@ -184,9 +185,25 @@ class TrainingModule(pl.LightningModule):
         """Metrics of the evaluator as they come, then the mean losses as ``val_<name>``."""
         computed = dict(self.evaluator.compute()) if self.evaluator is not None else {}
         losses = {f"val_{name}": value for name, value in self._validation.means().items()}
-        self.metrics = {**computed, **losses}
+        # Processes must agree on what is best and when to stop: the first one's numbers count.
+        self.metrics = self.trainer.strategy.broadcast({**computed, **losses})
 
     # ------------------------------------------------------------ state
+
+    def rate(self) -> float:
+        """Learning rate of the last step: the largest group's."""
+        return max(float(group["lr"]) for group in self._optimizer().param_groups)
+
+    def epochs_done(self) -> float:
+        """Passes over the data so far: whole, or with two decimals inside an epoch."""
+        part = self.run_progress.batch / self.length.batches_per_epoch
+        return round(self.run_progress.epoch + part, 2) if part else self.run_progress.epoch
+
+    def _optimizer(self) -> Optimizer:
+        """The one optimiser, without the trainer's wrapper."""
+        wrapped = self.optimizers()
+        assert isinstance(wrapped, LightningOptimizer)
+        return wrapped.optimizer
 
     def weights_to_keep(self) -> dict[str, Tensor]:
         """State dict of the model that is validated: with averaged weights, where on."""
@@ -201,7 +218,7 @@ class TrainingModule(pl.LightningModule):
         else:
             scaler = self.trainer.precision_plugin.state_dict()
             kept = {
-                "optimizer": self.optimizers().optimizer.state_dict(),
+                "optimizer": self._optimizer().state_dict(),
                 **({"scaler": scaler} if scaler else {}),
             }
         average = {"average": self.average.state_dict()} if self.average is not None else {}
@@ -211,3 +228,9 @@ class TrainingModule(pl.LightningModule):
 def _detached(losses: LossOutput) -> LossOutput:
     """Losses without their graph, to be looked at later."""
     return LossOutput({name: value.detach() for name, value in losses.losses.items()}, {})
+
+
+def training_module(module: pl.LightningModule) -> TrainingModule:
+    """The module that callbacks are handed, by its own type."""
+    assert isinstance(module, TrainingModule)
+    return module

@@ -7,6 +7,9 @@ from typing import Any
 
 from foveal.engine.optim import RunLength
 
+SCORE = "AP"
+"""The evaluator's number that best and early stopping go by; without it, the validation loss."""
+
 
 @dataclass
 class Progress:

@@ -13,6 +13,8 @@ import torch
 
 from foveal.errors import DiskError, ModelFileError, UsageError
 
+BEST_WEIGHTS = "best.safetensors"
+LAST_WEIGHTS = "last.safetensors"
 LAST = "resume/last.ckpt"
 PREVIOUS = "resume/previous.ckpt"
 
@@ -73,19 +75,21 @@ def load_resume_state(run_folder: Path, report: Callable[[str], None]) -> dict[s
     """
     files = [file for file in (run_folder / LAST, run_folder / PREVIOUS) if file.is_file()]
     if not files:
-        raise UsageError(f"{run_folder}: nothing to resume, there is no {LAST}; start the run without --resume.")
+        raise UsageError(
+            f"{run_folder}: nothing to resume, there is no {LAST}; start the run without --resume."
+        )
     faults = []
     for file in files:
         try:
             return _read_checked(file)
-        except _Damaged as fault:
+        except _DamagedError as fault:
             faults.append(f"{file}: damaged ({fault})")
             if file != files[-1]:
                 report(f"{faults[-1]}; going on from {PREVIOUS} instead.")
     raise ModelFileError("; ".join(faults) + "; the run cannot be resumed.")
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """A file that is not what was written."""
 
 
@@ -95,14 +99,14 @@ def _read_checked(file: Path) -> dict[str, Any]:
         with zipfile.ZipFile(file) as archive:
             broken = archive.testzip()
         if broken is not None:
-            raise _Damaged(f"checksum of {broken} does not fit")
+            raise _DamagedError(f"checksum of {broken} does not fit")
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except _Damaged:
+    except _DamagedError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a damaged archive makes the readers raise
-        raise _Damaged(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    except Exception as error:
+        raise _DamagedError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     if not isinstance(state, dict) or "progress" not in state:
-        raise _Damaged("not a resume state")
+        raise _DamagedError("not a resume state")
     return state
 
 

@@ -72,6 +72,13 @@ class TrainingStream:
             if epoch % self._validate_every == 0:
                 return
 
+    def ended(self) -> bool:
+        """Whether the run stands where an iteration ends: a validation is next."""
+        progress = self._progress
+        return progress.step >= self._length.steps or (
+            progress.batch == 0 and progress.epoch % self._validate_every == 0
+        )
+
     def _epoch(self, epoch: int, first: int) -> Iterator[Any]:
         """Batches ``first`` and on of one epoch."""
         self._random_at_start = {

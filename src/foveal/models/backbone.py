@@ -139,9 +139,8 @@ def _create_whole(name: str, pretrained: bool) -> nn.Module:
         return timm.create_model(name)
     try:
         return timm.create_model(name, pretrained=True)
-    except (
-        Exception
-    ) as error:  # what fails here is the network's, the hub's or timm's own: there is no common base
+    # What fails here is the connection, the hub, the file or timm itself: they share no narrower base.
+    except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
         raise ModelFileError(
             f"no pretrained weights for {name} ({type(error).__name__}: {reason}); "

@@ -32,7 +32,9 @@ def match_atss(levels: Sequence[AnchorLevel], boxes: Tensor, topk: int = 9) -> T
         block = boxes[start : start + BOXES_AT_ONCE]
         candidate = _candidates(levels, block, topk)  # [m, c]
         iou = box_iou(anchors[candidate], block[:, None])
-        threshold = iou.mean(dim=1, keepdim=True) + iou.std(dim=1, keepdim=True)
+        # A lone candidate has no deviation: it is taken where its centre lies inside.
+        deviation = iou.std(dim=1, keepdim=True, correction=min(1, iou.shape[1] - 1))
+        threshold = iou.mean(dim=1, keepdim=True) + deviation
         taken = (iou >= threshold) & _centre_inside(anchors[candidate], block[:, None])
         for row in range(len(block)):
             mine, overlap = candidate[row][taken[row]], iou[row][taken[row]]

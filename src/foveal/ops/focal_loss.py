@@ -37,8 +37,10 @@ def sigmoid_focal_loss(
     ValueError outside.
     """
     weight = torch.as_tensor(alpha, dtype=_working_dtype(cls_logits), device=cls_logits.device).detach()
-    if gamma < 0 or weight.min() < 0 or weight.max() > 1:
+    if not gamma >= 0 or not ((weight >= 0) & (weight <= 1)).all():  # NaN is outside, too
         raise ValueError(f"alpha must lie in [0, 1] and gamma be >= 0: alpha {alpha}, gamma {gamma}")
+    if weight.ndim and weight.shape != cls_logits.shape[1:]:
+        raise ValueError(f"alpha has {weight.numel()} weights for {cls_logits.shape[1]} classes")
     rows, logits = _objects(cls_logits, labels)
     object_weight = weight[labels[rows]] if weight.ndim else weight
     loss, gradient = _object_focal(logits, object_weight, gamma)
@@ -49,8 +51,10 @@ def quality_focal_loss(cls_logits: Tensor, labels: Tensor, quality: Tensor, gamm
     """Quality focal loss (Li et al. 2020, eq. 5), summed: an object's target score is its box's IoU.
 
     cls_logits, labels: as above. quality: [P] IoU in [0, 1] of the P rows with label >= 0, in row order; no
-    gradient flows into it. ValueError where the counts disagree.
+    gradient flows into it. ValueError where the counts disagree or gamma is negative.
     """
+    if not gamma >= 0:
+        raise ValueError(f"gamma must be >= 0: {gamma}")
     rows, logits = _objects(cls_logits, labels)
     if len(quality) != len(rows):
         raise ValueError(f"{len(quality)} qualities for {len(rows)} objects")
@@ -74,8 +78,9 @@ def _object_quality(x: Tensor, y: Tensor, gamma: float) -> tuple[Tensor, Tensor]
     p = x.sigmoid()
     gap = p - y
     bce = F.softplus(x) - x * y
-    slope = gamma * gap.abs().pow(gamma - 1) * gap.sign() * p * (1 - p) if gamma else torch.zeros_like(x)
     modulation = gap.abs().pow(gamma)
+    # d|gap|^gamma / dx. At a gap of zero, the minimum, it is 0: gamma < 1 would give infinity there.
+    slope = torch.where(gap == 0, 0, gamma * modulation / gap * p * (1 - p))
     return modulation * bce, slope * bce + modulation * gap
 
 
@@ -96,20 +101,21 @@ class _Focal(torch.autograd.Function):
         object_gradient: Tensor,
     ) -> Tensor:
         gradient = torch.empty_like(cls_logits)
-        columns = labels[rows]
-        # An object's entry is no background: it leaves the block sums as a loss of zero.
-        spared = cls_logits.detach()[rows, columns].to(weight.dtype)
-        spared_weight = weight[columns] if weight.ndim else weight
-        total = -(spared_weight * spared.sigmoid().pow(gamma) * F.softplus(spared)).sum(dtype=torch.float64)
-        total += object_loss.sum(dtype=torch.float64)
+        wide = torch.float32 if cls_logits.device.type == "mps" else torch.float64  # MPS has no float64
+        total = object_loss.sum(dtype=wide)
         step = ROWS_GPU if cls_logits.is_cuda else ROWS_CPU
-        keep = (labels != IGNORE).to(weight.dtype)
         for start in range(0, len(cls_logits), step):
             block = slice(start, start + step)
-            loss, slope = _background_block(cls_logits[block], weight, gamma, keep[block, None])
+            label = labels[block, None]
+            keep = (label != IGNORE).to(weight.dtype)
+            loss, slope = _background_block(cls_logits[block], weight, gamma, keep)
             gradient[block] = slope
-            total += loss.sum(dtype=torch.float64)
-        gradient[rows, columns] = object_gradient.to(gradient.dtype)
+            # An object's own entry is no background. It is taken out before the sum: taken out of the sum,
+            # it would leave its rounding, which is more than the whole loss of a confident object.
+            own = label.clamp(min=0)
+            loss.scatter_(1, own, loss.gather(1, own).masked_fill_(label >= 0, 0))
+            total += loss.sum(dtype=wide)
+        gradient[rows, labels[rows]] = object_gradient.to(gradient.dtype)
         ctx.save_for_backward(gradient)
         return total.to(weight.dtype)
 

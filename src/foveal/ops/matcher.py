@@ -42,6 +42,7 @@ def match_iou(
     pairs = pairs_above(levels, boxes, floor)
     best = boxes.new_zeros(total).scatter_reduce(0, pairs.anchor, pairs.iou, "amax")
     first = _first_best(pairs.anchor, pairs.box, pairs.iou, best, len(boxes))
+    first = torch.where(best > 0, first, 0)  # no overlap at all is a tie of all boxes
     matched = torch.where(best >= bg_iou_thresh, IGNORE, matched)
     matched = torch.where(best >= fg_iou_thresh, first, matched)
     if allow_low_quality:

@@ -47,6 +47,9 @@ def _greedy(boxes: Tensor, groups: Tensor, nms_thresh: float, limit: int) -> Ten
     """
     if not len(boxes):
         return groups
+    device = boxes.device
+    if device.type == "mps":  # it has no float64
+        boxes, groups = boxes.cpu(), groups.cpu()
     # Groups are kept apart by moving each to its own place; in float64 the move costs no precision.
     extent = (boxes.max() - boxes.min()).double() + 1
     apart = boxes.double() + (groups * extent)[:, None]
@@ -55,5 +58,5 @@ def _greedy(boxes: Tensor, groups: Tensor, nms_thresh: float, limit: int) -> Ten
     while True:
         kept = nms(apart[:size], rank[:size], nms_thresh)
         if len(kept) >= limit or size >= len(boxes):
-            return kept[:limit]
+            return kept[:limit].to(device)
         size *= 4

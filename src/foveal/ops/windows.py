@@ -46,23 +46,21 @@ class _Shapes(NamedTuple):
 
 
 def _shapes(levels: Sequence[AnchorLevel]) -> _Shapes:
-    rows = []
+    rows: list[tuple[int, ...]] = []
+    offsets: list[float] = []
     start = 0
     for level in levels:
         count = len(level.cell)
-        facts = (level.stride, level.offset, level.width - 1, level.height - 1, level.width, count)
-        numbers = torch.tensor(facts, dtype=torch.float64).expand(count, -1)
-        first = torch.arange(start, start + count, dtype=torch.float64)
-        rows.append(torch.cat([numbers, first[:, None]], dim=1))
+        facts = (level.stride, level.width - 1, level.height - 1, level.width, count)
+        rows += [(*facts, start + anchor) for anchor in range(count)]
+        offsets += [level.offset] * count
         start += len(level.boxes)
     cell = torch.cat([level.cell for level in levels])
-    table = torch.cat(rows).to(cell.device)
-    floats = table.to(cell.dtype)
-    ints = table.long()
+    ints = torch.tensor(rows, device=cell.device)
+    floats = ints.to(cell.dtype)
+    offset = cell.new_tensor(offsets)[:, None]
     centre = (cell[:, :2] + cell[:, 2:]) / 2
-    return _Shapes(
-        cell, centre, floats[:, :1], floats[:, 1:2], floats[:, 2:4], ints[:, 4], ints[:, 5], ints[:, 6]
-    )
+    return _Shapes(cell, centre, floats[:, :1], offset, floats[:, 1:3], ints[:, 3], ints[:, 4], ints[:, 5])
 
 
 def nearest_cell_iou(levels: Sequence[AnchorLevel], boxes: Tensor) -> Tensor:

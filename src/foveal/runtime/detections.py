@@ -16,7 +16,6 @@ from torch import Tensor
 
 from foveal.runtime.draw import Picture, as_picture, draw_boxes
 from foveal.runtime.palette import class_colour
-from foveal.types import Array
 
 if TYPE_CHECKING:
     import pandas

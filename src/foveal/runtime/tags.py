@@ -9,11 +9,11 @@ import numpy as np
 from foveal.types import Array
 
 MOST_COVERED = 0.2
-"""A tag with a greater share than this under other tags would be hard to read, and so would they: it is left out."""
+"""A tag with a greater share than this under others would be hard to read, and so would they: it is left out."""
 _ORDER_COST = 0.01
 """Each step down in preference, as a share of the tag covered."""
-_BOX_COST = 0.03
-"""Covering what is in a box is worth avoiding, but far less than covering another tag."""
+_BOX_COST = 0.1
+"""Hiding what is in a box, as a share of the box: dear for small ones, nothing for large ones."""
 
 
 def place_tags(
@@ -26,12 +26,13 @@ def place_tags(
     it takes the first place that is free, or the one that covers least.
     """
     taken = np.zeros((0, 4))
+    area = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 1, None), axis=1)
     places: list[tuple[int, int] | None] = []
     for box, (tag_width, tag_height) in zip(boxes, sizes, strict=True):
         spots = _spots(box, tag_width, tag_height, height, width, line)
         rows = np.concatenate([spots, spots + [tag_width, tag_height]], axis=1)
         covered = _overlap(rows, taken) / (tag_width * tag_height)
-        hidden = _overlap(rows, boxes) / (tag_width * tag_height)
+        hidden = _overlap(rows, boxes, 1 / area)
         best = int(np.argmin(covered + _BOX_COST * hidden + _ORDER_COST * np.arange(len(rows))))
         if covered[best] > MOST_COVERED:
             places.append(None)
@@ -56,8 +57,8 @@ def _spots(box: Array, tag_width: int, tag_height: int, height: int, width: int,
     return np.clip(spots, 0, limit)
 
 
-def _overlap(first: Array, second: Array) -> Array:
-    """Area of each first box that lies under the second ones, [S]."""
+def _overlap(first: Array, second: Array, weights: Array | float = 1.0) -> Array:
+    """Area of each first box that lies under the second ones, whose shares are weighted, [S]."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=2).sum(axis=1))
+    return np.asarray((np.prod(np.clip(high - low, 0, None), axis=2) * weights).sum(axis=1))

@@ -16,6 +16,7 @@ from foveal.config.load import dump_config, read_config
 from foveal.config.schema import Config, ShapesSource
 from foveal.errors import UsageError
 from foveal.models.detector import Detector
+from foveal.ops.letterbox import canvas_size
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 COCO_CLASSES = 80
@@ -65,9 +66,17 @@ def level_table(config: Config, detector: Detector, title: str) -> Table:
     anchors = int(getattr(detector.head, "num_anchors"))  # noqa: B009 - a Module's attribute is not typed
     class_outputs = int(getattr(detector.head, "cls_channels"))  # noqa: B009
     table = Table(title=title, title_justify="left")
-    for name in ("level", "stride", "grid", "anchors per cell", "anchor sides", "class outputs", "box outputs"):
+    for name in (
+        "level",
+        "stride",
+        "grid",
+        "anchors per cell",
+        "anchor sides",
+        "class outputs",
+        "box outputs",
+    ):
         table.add_column(name, justify="left" if name == "level" else "right")
-    size = config.data.image_size if config.data else None
+    size = canvas_size(*config.data.image_size) if config.data else None
     for stride, sides in zip(detector.strides, head.anchor_sizes, strict=True):
         grid = "x".join(str(math.ceil(side / stride)) for side in size) if size else "-"
         table.add_row(
@@ -90,7 +99,9 @@ def _parameters(config: Config, detector: Detector) -> str:
     if weights is None:
         note = "backbone weights: none, random at the start of training"
     elif weights == "imagenet":
-        note = f"backbone weights: {backbone.name} of timm, pretrained on ImageNet; fetched when training starts"
+        note = (
+            f"backbone weights: {backbone.name} of timm, pretrained on ImageNet; fetched when training starts"
+        )
     else:
         found = "" if Path(weights).is_file() else "; NO SUCH FILE"
         note = f"backbone weights: {weights}, read when training starts{found}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 from typing import NamedTuple
@@ -68,7 +69,7 @@ def predict(
         if pictures:
             _save_picture(detections.draw(), _target(output, path, paths))
         # The drawn picture is on disk: a long run must not hold every picture in memory.
-        done.append(Prediction(path, detections.without_picture()))
+        done.append(Prediction(path, replace(detections, picture=None)))
     if not done:
         raise DataError(f"none of the {len(paths)} pictures could be read; the first: {failed[0][1]}")
     write_text(output / "detections.json", json.dumps(coco_json(done, predictor), indent=1) + "\n")

@@ -13,9 +13,11 @@ from torch import Tensor
 from foveal.build import build_criterion, build_detector, build_inference, build_loader, build_records
 from foveal.checkpoint.format import CheckpointHeader, load_checkpoint, save_checkpoint
 from foveal.checkpoint.transfer import carry_over
+from foveal.config.dump import dump_config
 from foveal.config.load import data_of, load_config
 from foveal.config.schema import Config
 from foveal.data.records import Records
+from foveal.engine.callbacks import BEST, LAST_WEIGHTS
 from foveal.engine.fit import FitResult, fit
 from foveal.errors import DataError, UsageError
 from foveal.files import free_name, write_text
@@ -72,8 +74,6 @@ def train(
     elif detector.backbone.transfer_report:
         console.print(f"backbone: {detector.backbone.transfer_report}", soft_wrap=True, markup=False)
     if resume is None:
-        from foveal.config.dump import dump_config
-
         write_text(folder / CONFIG_FILE, dump_config(settings))
     result = fit(
         detector,
@@ -111,6 +111,11 @@ def show_batch(config: Path, output: Path, overrides: Sequence[str] = ()) -> Pat
     output.parent.mkdir(parents=True, exist_ok=True)
     draw_batch(batch, records.classes.names).save(output)
     return output
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether a path is taken by a run (or is a file), so that a new one must go elsewhere."""
+    return path.is_file() or any((path / file).exists() for file in (CONFIG_FILE, BEST, LAST_WEIGHTS))
 
 
 def load_data(settings: Config) -> tuple[Records, Records | None]:
@@ -175,7 +180,7 @@ def _settings(
     if seed is not None:
         changes.append(f"training.seed={seed}")
     settings = load_config(config, changes)
-    return free_name(output / (name or config.stem)), settings
+    return free_name(output / (name or config.stem), is_run_folder), settings
 
 
 def _take_over(detector: Detector, start_from: Path, classes: ClassNames) -> str:

@@ -1,7 +1,8 @@
-"""What happens around the steps: logging, saving, best so far, early stopping, stopping on a signal."""
+"""What is kept of a run: weights, the best so far, the resume state; and when it stops."""
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from foveal.engine.console import RunConsole, duration
-from foveal.engine.logs import MetricsCsv, TensorBoard
-from foveal.engine.module import TrainingModule
+from foveal.engine.module import TrainingModule, training_module
+from foveal.engine.progress import SCORE
 from foveal.engine.random_state import RandomState, random_state, restore_random_state
-from foveal.engine.saving import save_resume_state
+from foveal.engine.recorder import Recorder
+from foveal.engine.saving import BEST_WEIGHTS, LAST_WEIGHTS, save_resume_state
 from foveal.engine.signals import StopSignals
 from foveal.engine.stream import TrainingStream
 from foveal.errors import Interrupted
@@ -22,122 +23,8 @@ from foveal.errors import Interrupted
 SaveWeights = Callable[[Path, Mapping[str, Tensor], dict[str, Any]], None]
 """(file, state dict to keep, facts such as epoch, step and metrics)."""
 
-BEST = "best.safetensors"
-LAST_WEIGHTS = "last.safetensors"
-SCORE = "AP"
-"""The evaluator's number that best and early stopping go by; without it, the validation loss."""
 SAVE_EVERY_SECONDS = 600.0
 """A long epoch is saved inside, so that a kill costs ten minutes at most."""
-ROWS_PER_RUN = 400
-"""About so many rows of metrics.csv, none closer than MIN_ROW_STEPS."""
-MIN_ROW_STEPS = 10
-
-
-class Recorder(pl.Callback):
-    """Rows, curves and the console."""
-
-    def __init__(self, console: RunConsole, run_folder: Path, total_steps: int, resume_step: int) -> None:
-        self._console = console
-        self._csv = MetricsCsv(run_folder, resume_step)
-        self._board = TensorBoard(run_folder, resume_step)
-        self._row_every = max(MIN_ROW_STEPS, total_steps // ROWS_PER_RUN)
-        self._total = total_steps
-        self._first = resume_step
-        self._validation_seconds = 0.0
-        self._spent_validating = 0.0
-        self._validation_began = 0.0
-        self._shown: dict[str, float] = {}
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._began = time.monotonic()
-        self._spent_validating = 0.0
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        module = _module(pl_module)
-        progress = module.run_progress
-        if not trainer.is_global_zero or progress.batch % module.length.accumulate and progress.batch:
-            return
-        if progress.step % self._row_every == 0:
-            self._row(module)
-        if self._console.wants_numbers():
-            self._show(module, module.meter.means() or self._shown)
-
-    def _row(self, module: TrainingModule) -> None:
-        """Write the means since the last row and begin anew."""
-        means = module.meter.means()
-        if not means:
-            return
-        module.meter.reset()
-        self._shown = means
-        progress = module.run_progress
-        row = {**means, "rate": _rate(module), "skipped_steps": progress.skipped}
-        self._csv.write(progress.step, progress.epoch, row)
-        self._board.write("train", progress.step, row)
-
-    def _show(self, module: TrainingModule, means: Mapping[str, float]) -> None:
-        progress = module.run_progress
-        done = progress.step - self._first
-        per_step = (time.monotonic() - self._began - self._spent_validating) / max(1, done)
-        steps_left = self._total - progress.step
-        every = module.settings.validate_every * module.length.steps_per_epoch
-        validations_left = -(-steps_left // every)
-        left = steps_left * per_step + validations_left * self._validation_seconds
-        shown = {
-            name: value
-            for name, value in means.items()
-            if name in ("loss", *module.loss_names) or (name.startswith("positives") and "." not in name)
-        }
-        self._console.show(progress.epoch, progress.step, shown, _rate(module), left)
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._row(_module(pl_module))
-        self._validation_began = time.monotonic()
-
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        progress = _module(pl_module).run_progress
-        total = trainer.num_val_batches[0] if isinstance(trainer.num_val_batches, list) else None
-        if self._console.wants_numbers():
-            whole = int(total) if total is not None and total != float("inf") else None
-            self._console.validating(max(0, progress.epoch - 1), progress.step, batch_idx + 1, whole)
-
-    def validated(self, module: TrainingModule, best: bool) -> None:
-        """Log a validation and say how it went."""
-        self._validation_seconds = time.monotonic() - self._validation_began
-        self._spent_validating += self._validation_seconds
-        progress = module.run_progress
-        self._csv.write(progress.step, progress.epoch, module.metrics)
-        self._board.write("validation", progress.step, module.metrics)
-        self._board.flush()
-        named = {SCORE: SCORE, "AP50": "AP50", "val_loss": "val loss"}
-        numbers = "  ".join(
-            f"{label} {module.metrics[name]:.4f}"
-            for name, label in named.items()
-            if module.metrics.get(name) is not None
-        )
-        if best:
-            verdict = f"best so far, saved as {BEST}"
-        else:
-            score = progress.best_score
-            verdict = f"best so far: {abs(score):.4f} at step {progress.best.get('step')}" if score is not None else ""
-        self._console.line(
-            f"epoch {_epochs_done(module)}  step {progress.step}  {numbers}  "
-            f"({duration(self._validation_seconds)})  {verdict}".rstrip()
-        )
-
-    def close(self, module: TrainingModule) -> None:
-        """Write what is left."""
-        self._row(module)
-        self._board.close()
 
 
 class Keeper(pl.Callback):
@@ -181,7 +68,7 @@ class Keeper(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        module = _module(pl_module)
+        module = training_module(pl_module)
         progress = module.run_progress
         if progress.batch % module.length.accumulate and progress.batch:
             return  # between two micro-batches of one step: nothing that could be resumed from
@@ -191,24 +78,28 @@ class Keeper(pl.Callback):
                 f"({progress.skipped_in_row} in a row, {progress.skipped} in all)"
             )
         self._skips_told = progress.skipped_in_row
+        if self._stream.ended():
+            return  # what follows saves, and stops if asked to
         if self._asked_to_stop(trainer):
             self._stop(module, trainer)
         if time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS:
             self.save_resume(module, trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = _module(pl_module)
+        module = training_module(pl_module)
         if not self._validates:
             self._keep(module, best=False)
             module.run_progress.stopped = "length" if self._run_is_over(module) else ""
             self.save_resume(module, trainer)
+            if self._asked_to_stop(trainer) and not self._run_is_over(module):
+                self._stop(module, trainer)
         if self._run_is_over(module):
             trainer.should_stop = True
 
     # ------------------------------------------------------------ validation
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = _module(pl_module)
+        module = training_module(pl_module)
         self._signals.install()
         self._random_before_validation = random_state()
         module.prepare()
@@ -226,20 +117,19 @@ class Keeper(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         if self._asked_to_stop(trainer):
-            module = _module(pl_module)
+            module = training_module(pl_module)
             self._end_validation(module)
             self._stop(module, trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = _module(pl_module)
+        module = training_module(pl_module)
         self._end_validation(module)
         self._random_before_validation = None
         progress = module.run_progress
         progress.validation_due = False
         best = self._judge(module)
         self._keep(module, best)
-        if trainer.is_global_zero:
-            self._recorder.validated(module, best)
+        self._recorder.validated(module, best)
         patience = module.settings.early_stopping
         if self._run_is_over(module):
             progress.stopped = "length"
@@ -260,7 +150,7 @@ class Keeper(pl.Callback):
         score = score_of(module.metrics)
         if score is not None and (progress.best_score is None or score > progress.best_score):
             progress.best_score = score
-            progress.best = {**module.metrics, "step": progress.step, "epoch": _epochs_done(module)}
+            progress.best = {**module.metrics, "step": progress.step, "epoch": module.epochs_done()}
             progress.validations_without_gain = 0
             return True
         progress.validations_without_gain += 1
@@ -273,12 +163,12 @@ class Keeper(pl.Callback):
         if not module.trainer.is_global_zero:
             return
         progress = module.run_progress
-        facts = {"epoch": _epochs_done(module), "step": progress.step, "metrics": dict(module.metrics)}
+        facts = {"epoch": module.epochs_done(), "step": progress.step, "metrics": dict(module.metrics)}
         weights = module.weights_to_keep()
         self._save_weights(self._run_folder / LAST_WEIGHTS, weights, facts)
         # Without validation, or before it gives a score, the last weights are the best known.
         if best or not self._validates or progress.best_score is None:
-            self._save_weights(self._run_folder / BEST, weights, facts)
+            self._save_weights(self._run_folder / BEST_WEIGHTS, weights, facts)
 
     def save_resume(self, module: TrainingModule, trainer: pl.Trainer) -> None:
         """Write the resume state (between two optimiser steps)."""
@@ -316,7 +206,7 @@ class Keeper(pl.Callback):
         raise Interrupted(
             f"stopped at step {module.run_progress.step} of {module.length.steps}, nothing lost; "
             f"go on with: foveal train --resume {self._run_folder}",
-            self._signals.received or 15,
+            self._signals.received or signal.SIGTERM,
         )
 
 
@@ -326,21 +216,3 @@ def score_of(metrics: Mapping[str, float | None]) -> float | None:
         return metrics[SCORE]
     loss = metrics.get("val_loss")
     return -loss if loss is not None and loss == loss else None
-
-
-def _module(module: pl.LightningModule) -> TrainingModule:
-    assert isinstance(module, TrainingModule)
-    return module
-
-
-def _epochs_done(module: TrainingModule) -> float:
-    """Passes over the data so far: whole, or with two decimals inside an epoch."""
-    progress = module.run_progress
-    part = progress.batch / module.length.batches_per_epoch
-    return round(progress.epoch + part, 2) if part else progress.epoch
-
-
-def _rate(module: TrainingModule) -> float:
-    """Rate of the group that is not the backbone's, as the last step used it."""
-    groups = module.optimizers().optimizer.param_groups
-    return max(float(group["lr"]) for group in groups)

@@ -1,0 +1,92 @@
+"""One set of labels -> two, by file name: the same pictures on every machine and in every order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from foveal.config.schema import CocoSource, VocSource
+from foveal.data.records import Records
+from foveal.types import Array
+
+VAL_SHARE = 0.2
+
+
+class SplitFile(NamedTuple):
+    """A file to be written, and the source that reads it."""
+
+    path: Path
+    text: str
+    source: CocoSource | VocSource
+    records: Records
+    """The part's pictures, as they will be read from it."""
+
+
+def held_out(name: str, share: float = VAL_SHARE) -> bool:
+    """Whether a picture belongs to the validation part: decided by a hash of its file name alone."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def split_source(
+    source: CocoSource | VocSource, records: Records, stem: Path
+) -> tuple[SplitFile, SplitFile] | None:
+    """Train and validation part of one source, to be written as ``{stem}.train.*`` and ``{stem}.val.*``.
+
+    None where one part would have no picture. Nothing is written here.
+    """
+    held = np.array([held_out(PurePosixPath(str(name)).name) for name in records.files], dtype=bool)
+    if held.all() or not held.any():
+        return None
+    train, val = take(records, ~held), take(records, held)
+    if isinstance(source, VocSource):
+        return _voc(source, train, stem, "train"), _voc(source, val, stem, "val")
+    content = json.loads(Path(source.annotations).read_bytes())
+    return _coco(source, content, train, stem, "train"), _coco(source, content, val, stem, "val")
+
+
+def take(records: Records, chosen: Array) -> Records:
+    """The pictures where ``chosen`` [P] is true, with their boxes; faults are left behind."""
+    counts = np.diff(records.offsets)
+    rows = np.repeat(chosen, counts)
+    return replace(
+        records,
+        files=records.files[chosen],
+        image_ids=records.image_ids[chosen],
+        heights=records.heights[chosen],
+        widths=records.widths[chosen],
+        offsets=np.concatenate([[0], np.cumsum(counts[chosen])]).astype(records.offsets.dtype),
+        boxes=records.boxes[rows],
+        labels=records.labels[rows],
+        crowd=records.crowd[rows],
+        area=records.area[rows],
+        faults=(),
+    )
+
+
+def _voc(source: VocSource, records: Records, stem: Path, part: str) -> SplitFile:
+    path = stem.with_name(f"{stem.name}.{part}.txt")
+    text = "".join(f"{PurePosixPath(str(name)).stem}\n" for name in records.files)
+    return SplitFile(path, text, source.model_copy(update={"split": str(path.absolute())}), records)
+
+
+def _coco(source: CocoSource, content: dict[str, Any], records: Records, stem: Path, part: str) -> SplitFile:
+    path = stem.with_name(f"{stem.name}.{part}.json")
+    ids = set(records.image_ids.tolist())
+
+    def rows(name: str, key: str) -> list[Any]:
+        return [row for row in content[name] if isinstance(row, dict) and _number(row.get(key)) in ids]
+
+    kept = {**content, "images": rows("images", "id"), "annotations": rows("annotations", "image_id")}
+    images = source.images or str(Path(source.annotations).parent)
+    part_source = CocoSource(format="coco", annotations=str(path.absolute()), images=images)
+    return SplitFile(path, json.dumps(kept), part_source, records)
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

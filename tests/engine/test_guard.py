@@ -1,0 +1,125 @@
+"""Bad steps are left out; ten in a row end the run."""
+
+import pytest
+import torch
+
+from foveal.config.schema import Ema, Training
+from foveal.engine.fit import fit
+from foveal.errors import DivergedError
+from foveal.types import LossOutput
+
+
+def start(tiny, folder, bad_calls, poison, **settings):
+    torch.manual_seed(5)
+    model = tiny.TinyModel()
+    calls = 0
+
+    def criterion(outputs, targets):
+        nonlocal calls
+        calls += 1
+        output = tiny.criterion(outputs, targets)
+        if calls in bad_calls:
+            return LossOutput({**output.losses, "square": poison(output.losses["square"], outputs)}, {})
+        return output
+
+    chosen = {"device": "cpu", "batch_size": 4, "max_steps": 20, "ema": Ema(decay=0.9), **settings}
+    result = fit(
+        model,
+        criterion,
+        tiny.postprocess,
+        tiny.make_loader(),
+        None,
+        None,
+        Training(**chosen),
+        folder,
+        tiny.save_weights,
+        quiet=settings.get("quiet", True),
+    )
+    return model, result
+
+
+def nan_loss(loss, outputs):
+    return loss * float("nan")
+
+
+def infinite_gradient(loss, outputs):
+    """Finite loss whose gradient is not: the derivative of the root at 0."""
+    return loss + (outputs * 0).sqrt().sum()
+
+
+def nan_loss_without_gradient(loss, outputs):
+    return loss + float("nan")
+
+
+@pytest.mark.parametrize("poison", [nan_loss, infinite_gradient, nan_loss_without_gradient])
+def test_bad_steps_are_skipped_and_counted(tiny, tmp_path, poison):
+    model, result = start(tiny, tmp_path, {7, 8}, poison)
+    assert (result.steps, result.skipped) == (20, 2)
+    saved = tiny.load_weights(result.last_file)["state"]
+    for state in (model.state_dict(), saved):
+        assert all(value.isfinite().all() for value in state.values())
+
+
+def test_a_bad_step_moves_nothing(tiny, tmp_path):
+    model, _ = start(tiny, tmp_path / "a", {1}, nan_loss, max_steps=1)
+    torch.manual_seed(5)
+    untouched = tiny.TinyModel()
+    for name, value in untouched.state_dict().items():
+        if "num_batches" not in name:
+            assert torch.equal(value, model.state_dict()[name]), name
+    average = torch.load(tmp_path / "a/resume/last.ckpt", weights_only=True)["average"]
+    assert average["updates"] == 0
+
+
+def test_poisoned_statistics_are_put_back(tiny, tmp_path):
+    """Activations that are not finite reach BatchNorm before the loss is known."""
+
+    class Poisoned(tiny.TinyModel):
+        calls = 0
+
+        def forward(self, images):
+            self.calls += 1
+            return super().forward(images.float() * float("inf") if self.calls == 3 else images)
+
+    model = Poisoned()
+    result = fit(
+        model,
+        tiny.criterion,
+        tiny.postprocess,
+        tiny.make_loader(),
+        None,
+        None,
+        Training(device="cpu", batch_size=4, max_steps=5),
+        tmp_path,
+        tiny.save_weights,
+        quiet=True,
+    )
+    assert result.skipped == 1
+    assert model.backbone[1].running_mean.isfinite().all()
+    assert model.backbone[1].running_var.isfinite().all()
+
+
+def test_ten_in_a_row_end_the_run_and_keep_the_batch(tiny, tmp_path):
+    with pytest.raises(DivergedError) as raised:
+        start(tiny, tmp_path, set(range(7, 40)), nan_loss)
+    message = str(raised.value)
+    assert raised.value.exit_code == 6
+    assert "\n" not in message
+    assert "loss square" in message
+    kept = torch.load(tmp_path / "bad_batch.pt", weights_only=True)
+    assert kept["batch"]["images"].dtype == torch.uint8
+    assert ", ".join(str(picture) for picture in kept["batch"]["image_ids"]) in message
+    assert len(kept["batch"]["targets"]) == len(kept["batch"]["images"])
+    assert set(kept["batch"]["targets"][0]) == {"boxes", "labels", "crowd"}
+    assert kept["step"] == 15
+    assert kept["losses"]["square"].isnan()
+
+
+def test_a_bad_gradient_is_named(tiny, tmp_path):
+    with pytest.raises(DivergedError, match="gradient of "):
+        start(tiny, tmp_path, set(range(1, 40)), infinite_gradient)
+
+
+def test_nine_in_a_row_do_not_end_the_run(tiny, tmp_path):
+    _, result = start(tiny, tmp_path, set(range(1, 10)) | set(range(11, 20)), nan_loss)
+    assert result.skipped == 18
