@@ -14,6 +14,7 @@ from foveal.data.loader import make_loader
 from foveal.data.records import Records
 from foveal.data.shapes import make_shapes
 from foveal.data.voc import read_voc
+from foveal.engine.device import rank, world_size
 from foveal.heads.anchor_decoupled import AnchorCriterion, AnchorDecoder, AnchorDecoupledHead
 from foveal.heads.anchor_decoupled.criterion import ClassLoss, focal, quality_focal
 from foveal.heads.anchor_decoupled.targets import Assigner
@@ -51,6 +52,8 @@ def build_loader(records: Records, config: schema.Config, train: bool) -> DataLo
         workers=config.data.workers,
         class_aware=config.data.class_aware_sampling and train,
         strict=config.data.strict,
+        rank=rank(),
+        world_size=world_size(),
     )
 
 

@@ -77,16 +77,16 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")] = None,
     seed: Annotated[int | None, typer.Option(help="random seed; default: the config's")] = None,
     show_batch: Annotated[
-        Path | None, typer.Option(help="write a picture of a training batch there, and do not train")
-    ] = None,
+        bool, typer.Option("--show-batch", help="write a picture of a training batch, and do not train")
+    ] = False,
 ) -> None:
     """Train a detector into runs/NAME."""
     from foveal.verbs import train as verb
 
-    if show_batch is not None:
+    if show_batch:
         if config is None:
             raise typer.BadParameter("--show-batch needs a config")
-        print(verb.show_batch(config, show_batch, overrides or ()))
+        print(verb.show_batch(config, overrides or (), output))
         return
     verb.train(config, overrides or (), name, output, resume, start_from, device, seed)
 

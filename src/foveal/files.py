@@ -1,4 +1,4 @@
-"""Writing what a person keeps: whole or not at all."""
+"""Writing what a person keeps: whole or not at all, through a full disk, a crash and a kill."""
 
 from __future__ import annotations
 
@@ -6,34 +6,64 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from foveal.errors import DiskError
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file through a temporary one beside it, so that an old one survives any fault.
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object], keep_as: Path | None = None) -> None:
+    """Write a file through a temporary one beside it: fsync, then rename. Folders on the way are made.
 
-    Folders on the way are made. DiskError, with the reason, where it cannot be written.
+    write: puts the content into the binary stream it is given.
+    keep_as: where the file that was there before goes (by a rename too), instead of being replaced.
+    DiskError, with the reason, where it cannot be written; what was there before is then intact, and whatever
+    else ends the writing, no stray file is left. One writer at a time per path.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The name is fixed, so that a killed writer leaves one such file at most and the next takes it over.
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise OSError(None, "a folder or a device is in its place")
         with open(temporary, "wb") as stream:
-            stream.write(content)
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
+        if keep_as is not None and path.exists():
+            os.replace(path, keep_as)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
+        # torch's zip writer reports a full disk as a RuntimeError of its own, with the OSError as context.
+        cause = error.__context__ if isinstance(error, RuntimeError) else error
+        if not isinstance(cause, OSError):
+            raise
         raise DiskError(
-            f"{path}: cannot write: {error.strerror or error}; free space or choose another place"
+            f"{path}: cannot be written ({cause.strerror or cause}); free some space or choose another place; "
+            "what was there before is intact"
         ) from error
+    _sync_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes | bytearray) -> None:
+    """``write_atomically`` of bytes."""
+    write_atomically(path, lambda stream: stream.write(content))
 
 
 def write_text(path: Path, text: str) -> None:
-    """``write_bytes`` of UTF-8 text."""
+    """``write_atomically`` of UTF-8 text."""
     write_bytes(path, text.encode())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the renames last through a power cut, where the system can open a folder."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def free_name(path: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:

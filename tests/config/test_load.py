@@ -213,8 +213,6 @@ class TestFaults:
                 path
             )
             assert f"one per level: P{first}..P{first + lists - 1}; the coarsest level is P7" in refusal(path)
-                path
-            )
 
     def test_unequal_lists(self, tmp_path: Path) -> None:
         text = "model: {architecture: {head: {params: {anchor_sizes: [[32, 40], [64]]}}}}"
@@ -387,7 +385,8 @@ class TestDump:
 
     @given(
         st.lists(
-            names | st.sampled_from(["1e-4", "no", "~", "null", "1_0", "=", "<<", "0x1f"]),
+            names
+            | st.sampled_from(["1e-4", "no", "~", "null", "1_0", "=", "<<", "0x1f", "\x85", "a\u2028b"]),
             min_size=1,
             unique=True,
         )

@@ -73,9 +73,8 @@ def test_refuses_empty_sizes(sizes: tuple[int, int, tuple[int, int]]) -> None:
 
 
 def found_box(canvas: Tensor) -> Tensor:
-    """Extent of the bright rectangle, to a fraction of a pixel by the coverage of its rims."""
-    share = (canvas[0].float() - 0) / 255
-    share = torch.where(canvas[0] == PAD_VALUE, 0.0, share)
+    """Extent of the bright rectangle, to a pixel."""
+    share = torch.where(canvas[0] == PAD_VALUE, 0, canvas[0]) / 255
     rows, columns = share.max(dim=1).values, share.max(dim=0).values
     y, x = torch.nonzero(rows > 0.5).flatten(), torch.nonzero(columns > 0.5).flatten()
     return torch.stack([x[0], y[0], x[-1] + 1, y[-1] + 1]).float()
@@ -98,8 +97,9 @@ def test_content_lands_where_the_boxes_say(
     box = apply_boxes(torch.tensor([x1, y1, x2, y2], dtype=torch.float32), letterbox)
     limit = torch.tensor([canvas[1], canvas[0]] * 2).float()
     expected = torch.minimum(box.clamp(min=0), limit)
-    if ((expected[2:] - expected[:2]) < 2).any():
-        assert (expected[2:] - expected[:2]).min() < 2
+    if ((expected[2:] - expected[:2]) < 2).any():  # zoomed out of sight, but for a rim
+        bright = out[0] > 200
+        assert min(bright.any(dim=0).sum(), bright.any(dim=1).sum()) <= 3
         return
     # Half a pixel of rim on either side is decided by rounding.
     assert (found_box(out) - expected).abs().max() <= 1.0, (found_box(out), expected)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +21,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from foveal.checkpoint.sniff import describe_file
-from foveal.errors import DiskError, ModelFileError
+from foveal.errors import ModelFileError
+from foveal.files import write_bytes
 from foveal.types import ClassNames
 from foveal.version import __version__
 
@@ -74,7 +73,7 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Tensor], header: Check
         raise ValueError(f"the header is over {HEADER_LIMIT} bytes: no reader would take it")
     place = _digest_place(content, NO_DIGEST)
     content[place : place + len(NO_DIGEST)] = hashlib.sha256(content).hexdigest().encode()
-    _replace_file(Path(path), content)
+    write_bytes(Path(path), content)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -121,39 +120,6 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _replace_file(path: Path, content: bytes | bytearray) -> None:
-    """Through a temporary file in the same folder: a rename inside one file system cannot be half done."""
-    # The name is fixed, so that a killed save leaves at most one such file and the next save takes it over.
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise DiskError(
-            f"{path}: not written ({error.strerror or error}); make room or choose another folder; "
-            "what was there before is unchanged"
-        ) from error
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system can open a folder."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 # ---------------------------------------------------------------- reading

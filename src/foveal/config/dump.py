@@ -34,9 +34,16 @@ def _number(dumper: _Dumper, value: float) -> Node:
     return dumper.represent_scalar(FLOAT_TAG, repr(value))
 
 
+def _text(dumper: _Dumper, value: str) -> Node:
+    # PyYAML writes these line breaks of Unicode as they are and folds them to a space when it reads them.
+    style = '"' if any(mark in value for mark in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
 _Dumper.add_implicit_resolver(FLOAT_TAG, EXPONENT, list("-+0123456789"))
 _Dumper.add_representer(list, _list)
 _Dumper.add_representer(float, _number)
+_Dumper.add_representer(str, _text)
 
 
 def dump_config(config: Config, header: str = "", comments: dict[str, str] | None = None) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from foveal.data.records import Records
-from foveal.errors import DiskError
+from foveal.files import write_text
 
 
 def write_coco(records: Records, path: Path) -> None:
@@ -17,20 +16,7 @@ def write_coco(records: Records, path: Path) -> None:
     ``file_name`` is relative to ``records.root``. Boxes are numbered from 1. What was at ``path`` before is
     replaced only once the new file is complete; DiskError where it cannot be written.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                json.dump(_content(records), file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise DiskError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_text(Path(path), json.dumps(_content(records)))
 
 
 def _content(records: Records) -> dict[str, list[dict[str, Any]]]:

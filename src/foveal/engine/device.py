@@ -61,3 +61,8 @@ def trainer_hardware(device: str, precision: str) -> dict[str, Any]:
 def world_size() -> int:
     """Processes of this run, as torchrun tells."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Number of this process among them, from 0."""
+    return int(os.environ.get("RANK", "0"))

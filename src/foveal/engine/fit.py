@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from torch import nn
 
 from foveal.config.schema import Training
 from foveal.engine.console import RunConsole, duration
-from foveal.engine.device import device_type, trainer_hardware, world_size
+from foveal.engine.device import device_type, rank, trainer_hardware, world_size
 from foveal.engine.keeper import Keeper, SaveWeights
 from foveal.engine.module import Postprocess, TrainingModule
 from foveal.engine.optim import RunLength, effective_settings, run_length
@@ -80,7 +79,7 @@ def fit(
         raise DataError("no training pictures: the loader gives no batch; check data.train and batch_size.")
     hardware = trainer_hardware(settings.device, settings.precision)
     length = run_length(settings, batches)
-    first_process = os.environ.get("RANK", "0") == "0"
+    first_process = rank() == 0
     console = RunConsole(length.steps, length.epochs, quiet or not first_process)
     state = load_resume_state(resume, console.line) if resume is not None else {}
     progress = Progress(**state["progress"]) if state else Progress()

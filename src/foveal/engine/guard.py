@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foveal.engine.saving import plain, write_atomically
+from foveal.engine.saving import plain
 from foveal.errors import DivergedError
+from foveal.files import write_atomically
 from foveal.types import LossOutput
 
 SKIPS_IN_ROW = 10

@@ -6,9 +6,8 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
-from foveal.engine.saving import write_atomically
+from foveal.files import write_text
 
 Values = Mapping[str, float | int | None]
 
@@ -56,12 +55,7 @@ class MetricsCsv:
         writer = csv.DictWriter(text, self._columns)
         writer.writeheader()
         writer.writerows({name: row.get(name, "") for name in self._columns} for row in rows)
-        content = text.getvalue().encode()
-
-        def write(stream: IO[bytes]) -> None:
-            stream.write(content)
-
-        write_atomically(self._file, write)
+        write_text(self._file, text.getvalue())
 
 
 def _step(row: Mapping[str, str | None]) -> int:

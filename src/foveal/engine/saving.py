@@ -1,63 +1,21 @@
-"""Files that survive a full disk, a crash and a kill: the resume state of a run."""
+"""The resume state of a run: two files, so that one whole state is always there."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
-from foveal.errors import DiskError, ModelFileError, UsageError
+from foveal.errors import ModelFileError, UsageError
+from foveal.files import write_atomically
 
 BEST_WEIGHTS = "best.safetensors"
 LAST_WEIGHTS = "last.safetensors"
 LAST = "resume/last.ckpt"
 PREVIOUS = "resume/previous.ckpt"
-
-
-def write_atomically(file: Path, write: Callable[[IO[bytes]], None], keep_as: Path | None = None) -> None:
-    """Write a file whole or not at all: a temporary neighbour, fsync, rename.
-
-    keep_as: where the file that was there before goes (by a rename too), instead of being replaced.
-    DiskError where it cannot be written; what was there before is then intact and no stray file is left.
-    """
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if keep_as is not None and file.exists():
-            os.replace(file, keep_as)
-        os.replace(temporary, file)
-        _sync_folder(file.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        # torch's zip writer reports a full disk as a RuntimeError of its own, with the OSError as context.
-        cause = error if isinstance(error, OSError) else error.__context__
-        if isinstance(cause, OSError) and isinstance(error, OSError | RuntimeError):
-            reason = cause.strerror or str(cause)
-            raise DiskError(
-                f"{file}: cannot be written ({reason}); what was saved before is intact. "
-                "Free some space or choose another run folder, then resume the run."
-            ) from error
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renames last through a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def save_resume_state(run_folder: Path, state: dict[str, Any]) -> None:

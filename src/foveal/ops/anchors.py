@@ -18,7 +18,8 @@ def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tens
     """
     size = torch.tensor(list(sizes), dtype=torch.float64)
     ratio = torch.tensor(list(aspect_ratios), dtype=torch.float64)
-    if not len(size) or not len(ratio) or (size <= 0).any() or (ratio <= 0).any():
+    numbers = torch.cat([size, ratio])
+    if not len(size) or not len(ratio) or not ((numbers > 0) & numbers.isfinite()).all():
         raise ValueError(f"anchor sizes and ratios must be positive: {list(sizes)}, {list(aspect_ratios)}")
     width = size[None, :] / ratio[:, None].sqrt()  # w = sqrt(area / ratio)
     height = width * ratio[:, None]

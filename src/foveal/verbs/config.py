@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from torch import nn
 
@@ -71,11 +71,12 @@ def level_table(config: Config, detector: Detector, title: str) -> Table:
         "stride",
         "grid",
         "anchors per cell",
-        "anchor sides",
+        "sides, px",
         "class outputs",
         "box outputs",
     ):
-        table.add_column(name, justify="left" if name == "level" else "right")
+        justify: JustifyMethod = "left" if name == "level" else "right"
+        table.add_column(name, justify=justify, no_wrap=name in ("level", "sides, px"))
     size = canvas_size(*config.data.image_size) if config.data else None
     for stride, sides in zip(detector.strides, head.anchor_sizes, strict=True):
         grid = "x".join(str(math.ceil(side / stride)) for side in size) if size else "-"
@@ -84,7 +85,7 @@ def level_table(config: Config, detector: Detector, title: str) -> Table:
             str(stride),
             grid,
             str(anchors),
-            f"{min(sides):g} - {max(sides):g} px" if len(sides) > 1 else f"{sides[0]:g} px",
+            f"{min(sides):.4g} - {max(sides):.4g}" if len(sides) > 1 else f"{sides[0]:g}",
             str(class_outputs),
             str(anchors * 4),
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -89,18 +90,17 @@ def write_evaluation(result: Evaluation, path: Path, checkpoint: Path) -> None:
 
 def metrics_table(result: Evaluation, title: str) -> Table:
     """The numbers as a table: all classes first, then each."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("class")
-    for column in ("pictures", "boxes", "AP", "AP50", "AP75", "APs", "APm", "APl", "AR100"):
-        table.add_column(column, justify="right")
-    metrics = result.metrics
-    names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("class", no_wrap=True, min_width=12)
+    columns = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
+    for column in ("boxes", *columns):
+        table.add_column(column, justify="right", no_wrap=True, min_width=5)
     boxes = sum(row.boxes for row in result.per_class)
-    numbers = (_number(metrics[name]) for name in names)
-    table.add_row("all", str(result.pictures), str(boxes), *numbers, style="bold", end_section=True)
+    numbers = (_number(result.metrics[name]) for name in columns)
+    table.add_row("all", str(boxes), *numbers, style="bold", end_section=True)
     for row in result.per_class:
-        numbers_of_class = (_number(row.AP), _number(row.AP50), "", "", "", "", _number(row.AR100))
-        table.add_row(row.name, str(row.pictures), str(row.boxes), *numbers_of_class)
+        by_class = (_number(row.AP), _number(row.AP50), "", "", "", "", _number(row.AR100))
+        table.add_row(row.name, str(row.boxes), *by_class)
     return table
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,16 +19,18 @@ from foveal.config.dump import dump_config
 from foveal.config.load import data_of, load_config
 from foveal.config.schema import Config
 from foveal.data.records import Records
-from foveal.engine.callbacks import BEST, LAST_WEIGHTS
 from foveal.engine.fit import FitResult, fit
+from foveal.engine.random_state import seed_everything
+from foveal.engine.saving import BEST_WEIGHTS, LAST_WEIGHTS
 from foveal.errors import DataError, UsageError
-from foveal.files import free_name, write_text
+from foveal.files import free_name, write_bytes, write_text
 from foveal.metrics.coco import CocoEvaluator
+from foveal.metrics.thresholds import best_f1_thresholds
 from foveal.models.detector import Detector
 from foveal.ops.letterbox import PAD_VALUE, canvas_size
 from foveal.runtime.draw import draw_batch
 from foveal.types import ClassNames
-from foveal.verbs.evaluate import evaluate
+from foveal.verbs.evaluate import Evaluation, evaluate
 from foveal.verbs.summary import describe_data
 
 CONFIG_FILE = "config.yaml"
@@ -66,6 +70,7 @@ def train(
     if val_records is not None:
         console.print(describe_data("val", val_records), soft_wrap=True)
     classes = train_records.classes
+    seed_everything(settings.training.seed)
     detector = build_detector(
         settings.model, len(classes.names), pretrained=resume is None and start_from is None
     )
@@ -90,32 +95,35 @@ def train(
     )
     metrics: dict[str, float | None] = {}
     if val_records is not None:
-        metrics = evaluate(
+        best = evaluate(
             result.best_file,
             output=folder / EVALUATION_FILE,
             batch_size=settings.training.batch_size,
             device=settings.training.device,
             workers=data_of(settings).workers,
             quiet=quiet,
-        ).metrics
+        )
+        metrics = best.metrics
+        _store_thresholds(result.best_file, best)
     console.print(f"run folder: {folder}", soft_wrap=True, markup=False)
     return TrainResult(folder, result, metrics)
 
 
-def show_batch(config: Path, output: Path, overrides: Sequence[str] = ()) -> Path:
-    """Write a picture of the first training batch, as the network will see it; returns its path."""
+def show_batch(config: Path, overrides: Sequence[str] = (), output: Path = Path("runs")) -> Path:
+    """Write a picture of the first training batch, as the network will see it, into ``output``; its path."""
     settings = load_config(config, overrides)
     records = build_records(data_of(settings).train, data_of(settings).classes)
     batch = next(iter(build_loader(records, settings, train=True)))
-    output = free_name(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    draw_batch(batch, records.classes.names).save(output)
-    return output
+    buffer = BytesIO()
+    draw_batch(batch, records.classes.names).save(buffer, format="png")
+    path = free_name(output / f"{config.stem}_batch.png")
+    write_bytes(path, buffer.getvalue())
+    return path
 
 
 def is_run_folder(path: Path) -> bool:
     """Whether a path is taken by a run (or is a file), so that a new one must go elsewhere."""
-    return path.is_file() or any((path / file).exists() for file in (CONFIG_FILE, BEST, LAST_WEIGHTS))
+    return path.is_file() or any((path / file).exists() for file in (CONFIG_FILE, BEST_WEIGHTS, LAST_WEIGHTS))
 
 
 def load_data(settings: Config) -> tuple[Records, Records | None]:
@@ -154,6 +162,13 @@ def _save(
     }
     header = CheckpointHeader(settings.model_dump(mode="json"), classes, policy, facts=facts)
     save_checkpoint(path, state, header)
+
+
+def _store_thresholds(file: Path, best: Evaluation) -> None:
+    """Write each class's best-F1 threshold into the checkpoint; ``predict`` goes by them."""
+    thresholds = best_f1_thresholds(best.evaluator.ground_truth, best.evaluator.columns())
+    header, state = load_checkpoint(file)
+    save_checkpoint(file, state, replace(header, thresholds=thresholds))
 
 
 def _settings(

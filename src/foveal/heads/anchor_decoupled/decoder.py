@@ -27,9 +27,15 @@ class AnchorDecoder:
             boxes.append(decode_boxes(picked, level.boxes[anchor]))
             scores.append(_scores_above(logit.float(), self.score_thresh))
             labels.append(label)
-        limit = boxes[0].new_tensor([image_size[1], image_size[0]] * 2)
-        clipped = torch.minimum(torch.cat(boxes, dim=1).clamp(min=0), limit)
+        clipped = _clip(torch.cat(boxes, dim=1), image_size)
         return Candidates(clipped, torch.cat(scores, dim=1), torch.cat(labels, dim=1))
+
+
+def _clip(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Boxes [..., 4] cut at the canvas. No tensor is made of the sizes: an export would freeze them."""
+    height, width = image_size
+    x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
+    return torch.stack([x, y], dim=-1).flatten(-2)
 
 
 def _topk(logits: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:

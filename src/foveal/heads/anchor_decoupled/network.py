@@ -103,7 +103,17 @@ def _norm(channels: int, norm_type: NormType) -> nn.Module:
         return nn.BatchNorm2d(channels)
     if norm_type == "group_norm":
         return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
-    return nn.InstanceNorm2d(channels, affine=True)
+    return InstanceNorm(channels, affine=True)
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance norm that also takes a map of one cell, such as P7 of a 128 px picture: its output is the bias.
+
+    PyTorch refuses such a map, which would make a small picture an error.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
 
 
 def anchor_levels(head: AnchorDecoupledHead, image_size: tuple[int, int]) -> tuple[int, ...]:
