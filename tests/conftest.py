@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -17,3 +20,76 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data: set FOVEAL_SHARED (looked in {folder.name}/data)")
     return folder
+
+
+COCO = "{{format: coco, annotations: {0}/annotations.json, images: {0}/images}}"
+TINY = """\
+data:
+  train: {train}
+  val: {val}
+  image_size: [96, 128]
+  augment: {{horizontal_flip: 0.0}}
+  workers: 0
+model:
+  architecture:
+    backbone: {{name: lcnet_050, params: {{weights: null, batch_norm: trained}}}}
+    neck: {{params: {{out_channels: 32, norm_type: batch_norm}}}}
+    head:
+      params: {{anchor_sizes: [[16], [32], [64]], aspect_ratios: [1.0], num_layers: 1, norm_type: group_norm}}
+  losses:
+    assigner: {{name: atss}}
+    box: {{name: giou}}
+training:
+  max_steps: 2
+  batch_size: 8
+  optimizer: {{name: adamw, lr_per_16: 0.01}}
+  device: cpu
+"""
+
+WriteConfig = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def write_config() -> WriteConfig:
+    """A function (file, train, val) that writes the configuration of a detector that trains in a second.
+
+    train, val: folders of ``write_shapes``, or YAML of a source; val None: no validation.
+    """
+
+    def write(path: Path, train: Path | str, val: Path | str | None = None) -> Path:
+        sources = [COCO.format(source) if isinstance(source, Path) else source for source in (train, val)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(TINY.format(train=sources[0], val=sources[1] or "null"))
+        return path
+
+    return write
+
+
+class TrainedRun(NamedTuple):
+    """A run that has learned its own eight pictures, to be read only."""
+
+    folder: Path
+    config: Path
+    data: Path
+    """Pictures of 128 x 128, two classes, as COCO: ``annotations.json`` and ``images``."""
+    best: Path
+    metrics: dict[str, float | None]
+    """What ``train`` returned."""
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, write_config: WriteConfig) -> TrainedRun:
+    """Trained on pictures larger than its canvas; what it finds is better than chance and not perfect."""
+    from foveal.data.shapes import make_shapes, write_shapes
+    from foveal.verbs.train import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    data = folder / "data"
+    write_shapes(make_shapes(8, 2, 128, seed=1, empty_share=0.2), data)
+    config = write_config(folder / "tiny.yaml", data, data)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    changes = ["training.max_steps=40", "training.validate_every=10"]
+    result = train(config, changes, output=folder / "runs", quiet=True)
+    torch.set_num_threads(threads)
+    return TrainedRun(result.folder, config, data, result.fit.best_file, result.metrics)

@@ -78,7 +78,10 @@ def test_a_larger_gamma_means_less_loss() -> None:
 def test_alpha_weighs_objects_and_its_complement_the_background() -> None:
     object_, background = torch.tensor([0]), torch.tensor([BACKGROUND])
     logit = torch.tensor([[1.0]])
-    both = sigmoid_focal_loss(logit, object_, 0.25) / 0.25, sigmoid_focal_loss(-logit, background, 0.25) / 0.75
+    both = (
+        sigmoid_focal_loss(logit, object_, 0.25) / 0.25,
+        sigmoid_focal_loss(-logit, background, 0.25) / 0.75,
+    )
     torch.testing.assert_close(*both)
 
 
@@ -248,7 +251,9 @@ class AnchorsOfOneLevel:
 
 
 def test_smooth_l1_is_quadratic_then_linear() -> None:
-    gaps = torch.tensor([[0.01, 0.0, 0.0, 0.0], [0.02, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0]])
+    gaps = torch.tensor(
+        [[0.01, 0.0, 0.0, 0.0], [0.02, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0]]
+    )
     values = smooth_l1_loss(gaps, torch.zeros(4, 4))
     assert (values[1] / values[0]).item() == pytest.approx(4)
     assert (values[3] - values[2]).item() == pytest.approx(1)

@@ -18,7 +18,9 @@ BANNED = {"ultralytics", "albumentationsx", "lightning", "gradio", "litserve"}
 
 
 def constraints() -> list[str]:
-    return [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [
+        line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line.strip()
+    ]
 
 
 def plain_name(requirement: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -9,18 +10,21 @@ from typing import assert_never
 from torch.utils.data import DataLoader
 
 from foveal.config import schema
+from foveal.config.load import data_of
 from foveal.data.coco import read_coco
 from foveal.data.loader import make_loader
-from foveal.data.records import Records
+from foveal.data.records import Records, with_classes
 from foveal.data.shapes import make_shapes
 from foveal.data.voc import read_voc
 from foveal.engine.device import rank, world_size
+from foveal.errors import ConfigWarning, UsageError
 from foveal.heads.anchor_decoupled import AnchorCriterion, AnchorDecoder, AnchorDecoupledHead
 from foveal.heads.anchor_decoupled.criterion import ClassLoss, focal, quality_focal
 from foveal.heads.anchor_decoupled.targets import Assigner
 from foveal.models.backbone import Backbone
 from foveal.models.detector import Detector
 from foveal.models.fpn import FeaturePyramid
+from foveal.models.frozen_norm import FrozenBatchNorm2d
 from foveal.models.inference import InferenceModel
 from foveal.ops.atss import match_atss
 from foveal.ops.letterbox import canvas_size
@@ -36,29 +40,36 @@ def build_records(source: schema.Source, classes: list[str] | None = None, stric
         images, split = _path(source.images), _path(source.split)
         return read_voc(Path(source.annotations), images, split, source.voc_corners, classes, strict)
     if isinstance(source, schema.ShapesSource):
-        return make_shapes(source.pictures, source.classes, source.size, source.seed, source.empty_share)
+        shapes = make_shapes(source.pictures, source.classes, source.size, source.seed, source.empty_share)
+        return shapes if classes is None else with_classes(shapes, classes)
     assert_never(source)
 
 
 def build_loader(records: Records, config: schema.Config, train: bool) -> DataLoader[Batch]:
     """Batches of one split, augmented and shuffled where ``train``."""
+    data = data_of(config)
     return make_loader(
         records,
-        canvas_size(*config.data.image_size),
+        canvas_size(*data.image_size),
         config.training.batch_size,
-        augment=config.data.augment if train else None,
+        augment=data.augment if train else None,
         train=train,
         seed=config.training.seed,
-        workers=config.data.workers,
-        class_aware=config.data.class_aware_sampling and train,
-        strict=config.data.strict,
+        workers=data.workers,
+        class_aware=data.class_aware_sampling and train,
+        strict=data.strict,
         rank=rank(),
         world_size=world_size(),
     )
 
 
 def build_detector(model: schema.Model, num_classes: int, pretrained: bool = True) -> Detector:
-    """The network. pretrained: False leaves the backbone's weights random (a checkpoint follows)."""
+    """The network. pretrained: False leaves the backbone's weights random (a checkpoint follows).
+
+    UsageError where the model's settings do not fit the number of classes. ConfigWarning where batch norm is
+    frozen over weights that nobody has trained.
+    """
+    _check_alpha(model.losses.classification, num_classes)
     backbone_params = model.architecture.backbone.params
     neck_params = model.architecture.neck.params
     head_params = model.architecture.head.params
@@ -69,6 +80,14 @@ def build_detector(model: schema.Model, num_classes: int, pretrained: bool = Tru
         backbone_params.batch_norm,
         neck_params.min_level,
     )
+    random = pretrained and backbone_params.weights is None
+    if random and any(isinstance(module, FrozenBatchNorm2d) for module in backbone.modules()):
+        warnings.warn(
+            "model.architecture.backbone.params: batch_norm: frozen keeps the statistics of weights: null, which "
+            "are not those of any picture; set batch_norm: trained, or give weights",
+            ConfigWarning,
+            stacklevel=2,
+        )
     levels = len(head_params.anchor_sizes)
     neck = FeaturePyramid(
         backbone.channels,
@@ -130,6 +149,15 @@ def _class_loss(loss: schema.FocalLoss | schema.QualityFocalLoss) -> ClassLoss:
     if isinstance(loss, schema.QualityFocalLoss):
         return quality_focal(loss.focal_gamma)
     return focal(loss.focal_alpha, loss.focal_gamma)
+
+
+def _check_alpha(loss: schema.FocalLoss | schema.QualityFocalLoss, num_classes: int) -> None:
+    alpha = loss.focal_alpha if isinstance(loss, schema.FocalLoss) else None
+    if isinstance(alpha, list) and len(alpha) != num_classes:
+        raise UsageError(
+            f"model.losses.classification.focal_alpha: {len(alpha)} numbers for {num_classes} classes; give one "
+            "number for all, or one per class in model order"
+        )
 
 
 def _path(text: str | None) -> Path | None:

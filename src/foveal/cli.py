@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from foveal.errors import FovealError
+from foveal.errors import ConfigWarning, FovealError
 from foveal.version import __version__
 
 app = typer.Typer(
@@ -23,6 +30,9 @@ app.add_typer(config_app, name="config")
 Overrides = Annotated[list[str] | None, typer.Argument(help="key.sub=value, any number")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
 
+CommandLineError = typer.BadParameter.__bases__[0]
+"""What typer raises for every wrong command line; it has no public name."""
+READER_GONE = 141
 INTERRUPTED = 130
 DISK = 5
 BUG = 1
@@ -49,7 +59,8 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="run folder")] = Path("runs/demo"),
 ) -> None:
     """Generate shapes, train, evaluate and predict: minutes on a laptop, ends with an AP and pictures."""
-    from foveal.verbs.demo import demo as run
+    with _loading():
+        from foveal.verbs.demo import demo as run
 
     run(output)
 
@@ -61,7 +72,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="write over an existing file")] = False,
 ) -> None:
     """Look at the data and write a config for it."""
-    from foveal.verbs.init import init as run
+    with _loading():
+        from foveal.verbs.init import init as run
 
     run(data, output, force=force)
 
@@ -81,7 +93,8 @@ def train(
     ] = False,
 ) -> None:
     """Train a detector into runs/NAME."""
-    from foveal.verbs import train as verb
+    with _loading():
+        from foveal.verbs import train as verb
 
     if show_batch:
         if config is None:
@@ -100,7 +113,8 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """The 12 COCO numbers, for all classes and for each."""
-    from foveal.verbs.evaluate import evaluate as run
+    with _loading():
+        from foveal.verbs.evaluate import evaluate as run
 
     run(checkpoint, data, output, batch_size, device)
 
@@ -116,7 +130,8 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Detect on pictures: drawn pictures and COCO JSON."""
-    from foveal.verbs.predict import predict as run
+    with _loading():
+        from foveal.verbs.predict import predict as run
 
     run(checkpoint, sources, output, score_thresh, everything, pictures, device)
 
@@ -124,7 +139,8 @@ def predict(
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    from foveal.verbs.config import schema
+    with _loading():
+        from foveal.verbs.config import schema
 
     print(schema())
 
@@ -136,9 +152,25 @@ def config_show(
     classes: Annotated[int | None, typer.Option(min=1, help="number of classes; default: the file's")] = None,
 ) -> None:
     """Build the model of a file and print its settings and levels."""
-    from foveal.verbs.config import show
+    with _loading():
+        from foveal.verbs.config import show
 
     show(path, classes, overrides or ())
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """While modules are imported, Ctrl-C ends the process at once: some of them swallow a KeyboardInterrupt."""
+    before = signal.signal(signal.SIGINT, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave(*_: object) -> None:
+    os.write(2, b"foveal: interrupted\n")
+    os._exit(INTERRUPTED)
 
 
 def main() -> None:
@@ -146,27 +178,71 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     if debug:  # accepted in any place, as people add it to the end of the line that failed
         sys.argv.remove("--debug")
-    try:
-        app()
-    except FovealError as error:
+    with warnings.catch_warnings():
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
+        try:
+            code = app(standalone_mode=False)
+            sys.stdout.flush()
+        except SystemExit as error:  # typer's and rich's answer to a reader that has gone
+            if not isinstance(error.__context__, BrokenPipeError):
+                raise
+            _reader_gone(error.__context__, debug)
+        except Exception as error:
+            _report(error, debug)
+        except KeyboardInterrupt as error:
+            _fail("interrupted", INTERRUPTED, error, debug)
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code
+        _fail("interrupted", INTERRUPTED)
+    sys.exit(code)
+
+
+def _report(error: Exception, debug: bool) -> NoReturn:
+    """One line and the exit code of any error."""
+    if isinstance(error, FovealError):
         _fail(str(error), error.exit_code, error, debug)
-    except KeyboardInterrupt as error:
-        _fail("interrupted", INTERRUPTED, error, debug)
-    except OSError as error:
-        if error.errno is None:
-            _bug(error, debug)
+    if isinstance(error, CommandLineError):
+        _wrong_command_line(error)
+    if isinstance(error, BrokenPipeError):
+        _reader_gone(error, debug)
+    if isinstance(error, OSError) and error.errno is not None:
         _fail(f"{error.filename or 'file'}: {error.strerror}", DISK, error, debug)
-    except Exception as error:
+    _bug(error, debug)
+
+
+def _wrong_command_line(error: Any) -> NoReturn:
+    place = error.ctx.command_path if error.ctx else "foveal"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    # Without any argument the help has been printed, and there is nothing left to say.
+    _fail(f"{message}; see {place} --help" if message else "", error.exit_code)
+
+
+def _reader_gone(error: BaseException, debug: bool) -> NoReturn:
+    """What reads our output (``head``, a pager) has enough of it: no fault, and nobody to tell."""
+    if sys.stdout.isatty():
         _bug(error, debug)
+    # Python flushes once more at its end, and would complain then.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(READER_GONE)
 
 
-def _bug(error: BaseException, debug: bool) -> None:
+def _bug(error: BaseException, debug: bool) -> NoReturn:
     text = str(error).splitlines()[0] if str(error) else ""
     _fail(f"a bug of Foveal's: {type(error).__name__}: {text} (see it whole with --debug)", BUG, error, debug)
 
 
-def _fail(message: str, code: int, error: BaseException, debug: bool) -> None:
-    if debug:
-        raise error
-    print(f"foveal: {message}", file=sys.stderr)
+def _fail(message: str, code: int, error: BaseException | None = None, debug: bool = False) -> NoReturn:
+    if debug and error is not None:
+        traceback.print_exception(error)
+    elif message:
+        print(f"foveal: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def _show_warning(
+    plain: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any, **more: Any
+) -> None:
+    """Our own warnings as one line, others as Python shows them."""
+    if issubclass(category, ConfigWarning):
+        print(f"foveal: warning: {message}", file=sys.stderr)
+    else:
+        plain(message, category, *place, **more)

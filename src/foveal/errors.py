@@ -49,3 +49,7 @@ class Interrupted(FovealError):  # noqa: N818
         super().__init__(message)
         self.exit_code = 128 + signal_number
         """130 for Ctrl-C (SIGINT), 143 for SIGTERM."""
+
+
+class ConfigWarning(UserWarning):
+    """The configuration is usable, but a person should look at it; the command prints it as one line."""

@@ -323,6 +323,63 @@ class TestPaths:
         assert "'' is no path" in refusal(write(tmp_path, "data: {train: {format: coco, annotations: ''}}"))
 
 
+ROOTED = (
+    "data:\n  root: set\n"
+    "  train: {format: voc, annotations: xml, images: /elsewhere, split: lists/train.txt}\n"
+    "  val: {format: coco, annotations: val.json}\n"
+)
+
+
+class TestRoot:
+    @pytest.fixture
+    def here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        return tmp_path / "here"
+
+    @pytest.mark.parametrize(
+        ("changes", "root"),
+        [([], "set"), (["data.root=mine"], "here/mine"), (["data.root=/far"], "/far"), (["data.root="], "")],
+    )
+    def test_relative_paths_start_there(
+        self, tmp_path: Path, here: Path, changes: list[str], root: str
+    ) -> None:
+        path = write(tmp_path, ROOTED + "model: {architecture: {backbone: {params: {weights: w.pth}}}}\n")
+        config = load_config(path, changes)
+        found, start = data_of(config), tmp_path / root
+        assert found.root == (str(start) if root else None)
+        assert isinstance(found.train, schema.VocSource)
+        assert isinstance(found.val, schema.CocoSource)
+        assert found.train.annotations == str(start / "xml")
+        assert found.train.images == "/elsewhere"
+        assert found.train.split == str(start / "lists" / "train.txt")
+        assert found.val.annotations == str(start / "val.json")
+        assert config.model.architecture.backbone.params.weights == str(tmp_path / "w.pth")
+
+    def test_an_override_of_one_path_does_not(self, tmp_path: Path, here: Path) -> None:
+        path = write(tmp_path, ROOTED)
+        found = data_of(load_config(path, ["data.root=/far", "data.val.annotations=own.json"]))
+        assert isinstance(found.val, schema.CocoSource)
+        assert found.val.annotations == str(here / "own.json")
+        assert found.train.annotations == "/far/xml"  # type: ignore[union-attr]
+
+    def test_resolved_it_loads_back_equal(self, tmp_path: Path, here: Path) -> None:
+        config = load_config(write(tmp_path, ROOTED), ["data.root=mine"])
+        assert load_config(write(here, dump_config(config))) == config
+
+    def test_a_resolved_file_does_not_move(self, tmp_path: Path, here: Path) -> None:
+        config = load_config(write(tmp_path, ROOTED))
+        path = write(here, dump_config(config))
+        with pytest.warns(ConfigWarning, match=r"override data\.root=/new: changes nothing"):
+            assert data_of(load_config(path, ["data.root=/new"])).train == data_of(config).train
+
+    @pytest.mark.parametrize(
+        ("text", "said"), [("3", "data.root: 3 is not"), ("''", "data.root: '' is no path")]
+    )
+    def test_what_is_no_folder_name(self, tmp_path: Path, text: str, said: str) -> None:
+        assert f"file.yaml:3: {said}" in refusal(write(tmp_path, f"{SHAPES}  root: {text}\n"))
+
+
 class TestWarnings:
     def test_load_config_warns_where_the_file_contradicts_itself(self, tmp_path: Path) -> None:
         text = (
@@ -348,6 +405,7 @@ shapes = st.builds(
 sources = coco | voc | shapes
 data = st.builds(
     schema.Data,
+    root=st.none() | paths,
     train=sources,
     val=st.none() | sources,
     classes=st.none() | st.lists(names, min_size=1, max_size=4, unique=True),

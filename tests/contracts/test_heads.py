@@ -43,10 +43,16 @@ class Family(NamedTuple):
     """(outputs, targets) -> outputs of a network that has learnt these targets."""
 
 
-def _anchor_head(in_channels: int, norm_type: str) -> nn.Module:
+def _anchor_head(in_channels: int, norm_type: Any) -> nn.Module:
     sizes = [[4.0 * s, 5.0 * s] for s in STRIDES]
     return AnchorDecoupledHead(
-        in_channels, CLASSES, STRIDES, sizes, num_layers=1, norm_type=norm_type, prior_prob=0.05  # type: ignore[arg-type]
+        in_channels,
+        CLASSES,
+        STRIDES,
+        sizes,
+        num_layers=1,
+        norm_type=norm_type,
+        prior_prob=0.05,
     )
 
 

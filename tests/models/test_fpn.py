@@ -55,8 +55,11 @@ def test_the_sum_of_lateral_and_coarser_map() -> None:
 @pytest.mark.parametrize("source", ["on_input", "on_output"])
 def test_extra_levels(source: Literal["on_input", "on_output"], relu: bool) -> None:
     fpn, features = make(extra_convs=source, relu_before_extra_convs=relu), maps()
-    p3, p4, p5, p6, p7 = fpn(features)
-    assert (fpn.extra[0][0].in_channels, fpn.extra[0][0].stride) == (14 if source == "on_input" else 8, (2, 2))
+    _, _, p5, p6, p7 = fpn(features)
+    assert (fpn.extra[0][0].in_channels, fpn.extra[0][0].stride) == (
+        14 if source == "on_input" else 8,
+        (2, 2),
+    )
     torch.testing.assert_close(p6, fpn.extra[0](features[-1] if source == "on_input" else p5))
     torch.testing.assert_close(p7, fpn.extra[1](p6.relu() if relu else p6))
     assert (p6 < 0).any(), "P6 itself is given out before the ReLU"

@@ -34,7 +34,10 @@ def textbook(levels: Sequence[AnchorLevel], boxes: Tensor, topk: int) -> list[in
             distances = []
             for cell in range(level.height * level.width):
                 row, column = divmod(cell, level.width)
-                centre_x, centre_y = (column + level.offset) * level.stride, (row + level.offset) * level.stride
+                centre_x, centre_y = (
+                    (column + level.offset) * level.stride,
+                    (row + level.offset) * level.stride,
+                )
                 distances.append(((centre_x - x) ** 2 + (centre_y - y) ** 2, cell))
             for _, cell in sorted(distances)[:topk]:
                 candidates += range(start + cell * per_cell, start + (cell + 1) * per_cell)

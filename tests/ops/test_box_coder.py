@@ -23,7 +23,11 @@ def as_box(row: Row) -> Tensor:
 
 
 @settings(deadline=None, max_examples=200, derandomize=True)
-@given(st.tuples(place, place, side, side), st.tuples(place, place, st.floats(16, 600), st.floats(16, 600)), WEIGHTS)
+@given(
+    st.tuples(place, place, side, side),
+    st.tuples(place, place, st.floats(16, 600), st.floats(16, 600)),
+    WEIGHTS,
+)
 def test_decoding_what_was_encoded_returns_the_box(box: Row, anchor: Row, weights: Weights) -> None:
     deltas = encode_boxes(as_box(box), as_box(anchor), weights)
     torch.testing.assert_close(
@@ -36,9 +40,7 @@ def test_decoding_what_was_encoded_returns_the_box(box: Row, anchor: Row, weight
 def test_encoding_what_was_decoded_returns_the_deltas(deltas: Row, anchor: Row, weights: Weights) -> None:
     given_deltas = torch.tensor(deltas, dtype=torch.float64) * torch.tensor(weights, dtype=torch.float64)
     box = decode_boxes(given_deltas, as_box(anchor), weights)
-    torch.testing.assert_close(
-        encode_boxes(box, as_box(anchor), weights), given_deltas, rtol=1e-6, atol=1e-8
-    )
+    torch.testing.assert_close(encode_boxes(box, as_box(anchor), weights), given_deltas, rtol=1e-6, atol=1e-8)
 
 
 def test_the_four_numbers() -> None:

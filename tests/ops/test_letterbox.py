@@ -106,7 +106,9 @@ def test_content_lands_where_the_boxes_say(
 
 
 def test_padding_is_grey_and_only_outside() -> None:
-    out = apply_letterbox(torch.zeros(3, 50, 100, dtype=torch.uint8), fit_letterbox(50, 100, (64, 64)), (64, 64))
+    out = apply_letterbox(
+        torch.zeros(3, 50, 100, dtype=torch.uint8), fit_letterbox(50, 100, (64, 64)), (64, 64)
+    )
     assert (out[:, :32] == 0).all()
     assert (out[:, 32:] == PAD_VALUE).all()
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from foveal.ops.anchors import cell_anchors, grid_anchors
 from foveal.ops.matcher import ignore_crowd, match_iou
+from foveal.ops.windows import nearest_cell_iou, pairs_above
 from foveal.types import BACKGROUND, IGNORE, AnchorLevel
 
 LEVEL = grid_anchors(cell_anchors([16], [1.0]), 16, 4, 4)
@@ -97,8 +98,6 @@ def test_refuses_thresholds_out_of_order(fg: float, bg: float) -> None:
 
 def test_memory_follows_the_pairs_not_the_matrix() -> None:
     """400 small boxes on 150,000 anchors: the dense matrix alone would be 240 MB."""
-    from foveal.ops.windows import nearest_cell_iou, pairs_above
-
     level = grid_anchors(cell_anchors([32, 40, 50], [0.5, 1, 2]), 8, 128, 130)
     torch.manual_seed(0)
     corner = torch.rand(400, 2) * 900
@@ -108,8 +107,11 @@ def test_memory_follows_the_pairs_not_the_matrix() -> None:
     assert len(pairs.anchor) < 0.002 * len(level.boxes) * len(truth)
 
 
-def crowd_case(levels: list[AnchorLevel], matched: Tensor, *regions: tuple[float, float, float, float]) -> list:
-    return ignore_crowd(matched, levels, boxes(*regions)).tolist()
+def crowd_case(
+    levels: list[AnchorLevel], matched: Tensor, *regions: tuple[float, float, float, float]
+) -> list[int]:
+    found: list[int] = ignore_crowd(matched, levels, boxes(*regions)).tolist()
+    return found
 
 
 def test_crowd_hides_background_anchors_that_lie_half_inside() -> None:

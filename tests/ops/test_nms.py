@@ -120,7 +120,9 @@ def test_score_zero_is_an_empty_place() -> None:
 
 
 def test_no_candidates_at_all() -> None:
-    result = suppress(Candidates(torch.zeros(2, 0, 4), torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.int64)))
+    result = suppress(
+        Candidates(torch.zeros(2, 0, 4), torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.int64))
+    )
     assert result.count.tolist() == [0, 0]
     assert result.boxes.shape == (2, 100, 4)
 

@@ -40,7 +40,7 @@ def random_boxes(rng: np.random.Generator, levels: Sequence[AnchorLevel]) -> Ten
     anchors = torch.cat([level.boxes for level in levels]).numpy()
     extent = max(max(level.height, level.width) * level.stride for level in levels)
     count = int(rng.integers(1, 9))
-    boxes = []
+    boxes: list[np.ndarray] = []
     for _ in range(count):
         kind = rng.integers(6)
         centre = rng.uniform(-0.1, 1.1, 2) * extent

@@ -63,15 +63,19 @@ def assert_identical(found: BatchDetections, expected: list[dict[str, Tensor]], 
 @pytest.mark.parametrize("classes", [1, 3, 91])
 @pytest.mark.parametrize(
     ("score_thresh", "topk", "nms_thresh", "limit"),
-    [(0.05, 1000, 0.5, 100), (0.05, 1000, 0.45, 300), (0.2, 50, 0.3, 20), (0.01, 4000, 0.6, 1000), (0.0, 100, 0.5, 50)],
+    [
+        (0.05, 1000, 0.5, 100),
+        (0.05, 1000, 0.45, 300),
+        (0.2, 50, 0.3, 20),
+        (0.01, 4000, 0.6, 1000),
+        (0.0, 100, 0.5, 50),
+    ],
 )
 def test_identical_detections(
     classes: int, score_thresh: float, topk: int, nms_thresh: float, limit: int
 ) -> None:
     outputs = random_outputs(classes)
-    found = suppress(
-        AnchorDecoder(topk, score_thresh)(outputs, CANVAS), nms_thresh, detections_per_img=limit
-    )
+    found = suppress(AnchorDecoder(topk, score_thresh)(outputs, CANVAS), nms_thresh, detections_per_img=limit)
     expected = torchvision_detections(outputs, score_thresh, topk, nms_thresh, limit)
     assert_identical(found, expected, least=min(limit, 20))
 

@@ -12,19 +12,17 @@ from pydantic import ValidationError
 from foveal.config import netspresso, overrides
 from foveal.config.document import Document, Key, Origin, read_file
 from foveal.config.dump import dump_config
-from foveal.config.explain import faults_of, field_schema, lines, misplaced_booleans, resolve
+from foveal.config.explain import dotted, faults_of, field_schema, lines, misplaced_booleans, resolve
 from foveal.config.netspresso import Note
 from foveal.config.schema import Config, Data
-from foveal.errors import UsageError
+from foveal.errors import ConfigWarning, UsageError
 
 __all__ = ["ConfigWarning", "Loaded", "Note", "data_of", "dump_config", "load_config", "read_config"]
 
+ROOT: Key = ("data", "root")
+SPLITS = ("train", "val")
 SOURCE_PATHS = ("annotations", "images", "split")
 WEIGHTS: Key = ("model", "architecture", "backbone", "params", "weights")
-
-
-class ConfigWarning(UserWarning):
-    """The file was read, but a person should look at it."""
 
 
 class Loaded(NamedTuple):
@@ -37,8 +35,9 @@ class Loaded(NamedTuple):
 def load_config(path: Path, overrides: Sequence[str] = (), *, require_data: bool = True) -> Config:
     """Reads, checks and resolves a configuration file.
 
-    overrides: ``key.sub=value``, the value as YAML. Relative paths in the file start at the file's folder,
-    those in an override at the working directory; ``~`` is the home folder; the result holds absolute paths.
+    overrides: ``key.sub=value``, the value as YAML. Relative paths in the file start at the file's folder (those
+    of data.train and data.val at data.root, where that is set), those in an override at the working directory;
+    ``~`` is the home folder; the result holds absolute paths.
     require_data: False accepts a file that only describes a model.
     UsageError: one line per fault, with file and line. ConfigWarning where the file contradicts itself.
     """
@@ -58,7 +57,7 @@ def read_config(path: Path, changes: Sequence[str] = (), *, require_data: bool =
     notes += overrides.apply(document, changes)
     more_notes, more_refused = netspresso.rewrite(document)
     _fill_kinds(document, ())
-    _resolve_paths(document)
+    notes += _resolve_paths(document)
     faults = misplaced_booleans(document)
     try:
         config = Config.model_validate(document.value)
@@ -92,24 +91,36 @@ def _fill_kinds(document: Document, key: Key) -> None:
         _fill_kinds(document, inner)
 
 
-def _resolve_paths(document: Document) -> None:
-    for split in document.mapping(("data",)):
+def _resolve_paths(document: Document) -> list[Note]:
+    """Makes every path absolute; a note where an override of data.root had nothing to act on."""
+    _resolve_path(document, ROOT)
+    root = document.get(ROOT)
+    moved = 0
+    for split in SPLITS:
         for name in SOURCE_PATHS:
-            _resolve_path(document, ("data", split, name))
+            key = ("data", split, name)
+            start = Path(root) if isinstance(root, str) and not document.origin(key).override else None
+            moved += _resolve_path(document, key, start) and start is not None
     weights = document.get(WEIGHTS)
     if isinstance(weights, str) and weights != "imagenet":
         _resolve_path(document, WEIGHTS)
+    if moved or not isinstance(root, str) or not document.origin(ROOT).override:
+        return []
+    place = document.origin(ROOT).place
+    return [Note(f"{place}: changes nothing: no path of data.train and data.val is relative", warning=True)]
 
 
-def _resolve_path(document: Document, key: Key) -> None:
+def _resolve_path(document: Document, key: Key, start: Path | None = None) -> bool:
+    """Makes one path absolute, from ``start`` or else from where it was written; whether it was relative."""
     value = document.get(key)
     if not isinstance(value, str):
-        return
+        return False
     origin: Origin = document.origin(key)
     if not value.strip() or "\0" in value:
-        raise UsageError(f"{origin.place}: {'.'.join(map(str, key))}: {value!r} is no path")
+        raise UsageError(f"{origin.place}: {dotted(key)}: {value!r} is no path")
     try:
         path = Path(value).expanduser()
     except RuntimeError:
         raise UsageError(f"{origin.place}: {value!r}: no such home folder") from None
-    document.put(key, str((origin.folder / path).absolute()), origin)
+    document.put(key, str(((start or origin.folder) / path).absolute()), origin)
+    return not path.is_absolute()

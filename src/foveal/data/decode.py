@@ -83,17 +83,26 @@ def read_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
     channels; 16-bit values are shifted right by 8, never clipped. Of an animation, the first frame.
     DataError for a file that is missing, broken, of another format, or over ``max_pixels``.
     """
-    with _opened(Path(path), max_pixels) as (image, size):
+    with _opened(Path(path), max_pixels) as (image, _):
         if image.format == "TIFF":
             # Pillow turns a TIFF upright while loading it, and would obey XMP where the tag is absent.
             image.info.pop("xmp", None)
             image.info.pop("XML:com.adobe.xmp", None)
-        image.load()
-        pixels = _to_rgb(image)
-        if image.format != "TIFF" and size.orientation in _UPRIGHT:
-            pixels = pixels.transpose(_UPRIGHT[size.orientation])
-        # A copy, because the array that Pillow exposes is read-only.
-        return np.array(pixels)
+        return upright_rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> Array:
+    """A Pillow picture -> [H, W, 3] uint8 RGB by the rules of ``read_picture``.
+
+    ValueError for a mode whose black and white are not defined.
+    """
+    image.load()
+    pixels = _to_rgb(image)
+    orientation = _orientation(image)
+    if image.format != "TIFF" and orientation in _UPRIGHT:
+        pixels = pixels.transpose(_UPRIGHT[orientation])
+    # A copy, because the array that Pillow exposes is read-only.
+    return np.array(pixels)
 
 
 def picture_size(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> PictureSize:

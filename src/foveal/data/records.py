@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -115,6 +117,40 @@ class Records:
             self.area,
             self.classes,
         )
+
+
+def with_classes(records: Records, names: Sequence[str]) -> Records:
+    """The same pictures with the classes ``names``, in that order; boxes of others are dropped and counted.
+
+    A name that the records do not have gets the next free id.
+    """
+    old = records.classes
+    place = {name: label for label, name in enumerate(names)}
+    wanted = np.array([place.get(name, -1) for name in old.names], dtype=np.int64)
+    labels = wanted[records.labels]
+    keep = labels >= 0
+    kept_before = np.concatenate(([0], np.cumsum(keep)))
+    dropped = tuple(
+        Fault(
+            "unknown_class",
+            str(records.files[int(np.searchsorted(records.offsets, row, side="right")) - 1]),
+            f"class {old.names[records.labels[row]]!r} is not wanted: dropped",
+        )
+        for row in np.flatnonzero(~keep)
+    )
+    known = dict(zip(old.names, old.ids, strict=True))
+    free = count(max(old.ids, default=0) + 1)
+    ids = tuple(known[name] if name in known else next(free) for name in names)
+    return replace(
+        records,
+        offsets=kept_before[records.offsets],
+        boxes=records.boxes[keep],
+        labels=labels[keep],
+        crowd=records.crowd[keep],
+        area=records.area[keep],
+        classes=ClassNames(tuple(names), ids),
+        faults=records.faults + dropped,
+    )
 
 
 def class_counts(records: Records) -> Array:

@@ -9,8 +9,6 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LAST_BACKBONE_LEVEL = 5
-
 
 class FeaturePyramid(nn.Module):
     """C_min..C5 -> P_min..P_max, all with the same number of channels.

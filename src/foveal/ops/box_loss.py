@@ -19,4 +19,5 @@ def smooth_l1_loss(deltas: Tensor, target: Tensor, beta: float = 1 / 9) -> Tenso
 
 def giou_loss(boxes: Tensor, target: Tensor) -> Tensor:
     """1 - generalised IoU (Rezatofighi et al. 2019, algorithm 1) of decoded boxes [P, 4] xyxy: [P]."""
-    return generalized_box_iou_loss(boxes, target, reduction="none")
+    loss: Tensor = generalized_box_iou_loss(boxes, target, reduction="none")
+    return loss

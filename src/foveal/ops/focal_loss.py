@@ -44,7 +44,8 @@ def sigmoid_focal_loss(
     rows, logits = _objects(cls_logits, labels)
     object_weight = weight[labels[rows]] if weight.ndim else weight
     loss, gradient = _object_focal(logits, object_weight, gamma)
-    return _Focal.apply(cls_logits, labels, 1 - weight, gamma, rows, loss, gradient)
+    total: Tensor = _Focal.apply(cls_logits, labels, 1 - weight, gamma, rows, loss, gradient)
+    return total
 
 
 def quality_focal_loss(cls_logits: Tensor, labels: Tensor, quality: Tensor, gamma: float = 2.0) -> Tensor:
@@ -59,7 +60,8 @@ def quality_focal_loss(cls_logits: Tensor, labels: Tensor, quality: Tensor, gamm
     if len(quality) != len(rows):
         raise ValueError(f"{len(quality)} qualities for {len(rows)} objects")
     loss, gradient = _object_quality(logits, quality.detach().to(logits.dtype), gamma)
-    return _Focal.apply(cls_logits, labels, logits.new_ones(()), gamma, rows, loss, gradient)
+    total: Tensor = _Focal.apply(cls_logits, labels, logits.new_ones(()), gamma, rows, loss, gradient)
+    return total
 
 
 def _objects(cls_logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +123,7 @@ class _Focal(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
         return gradient * upstream.to(gradient.dtype), None, None, None, None, None, None
 

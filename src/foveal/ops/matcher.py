@@ -58,7 +58,9 @@ def ignore_crowd(matched: Tensor, levels: Sequence[AnchorLevel], crowd: Tensor, 
     matched: [N] from a matcher; crowd: [Q, 4] xyxy. The overlap is COCO evaluation's: common area over the
     anchor's own.
     """
-    anchors = torch.cat([level.boxes for level in levels]) if len(crowd) else None
+    if not len(crowd):
+        return matched
+    anchors = torch.cat([level.boxes for level in levels])
     for region in crowd:
         inside = intersection_over_area(anchors, region) >= share
         matched = torch.where(inside & (matched == BACKGROUND), IGNORE, matched)

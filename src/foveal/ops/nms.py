@@ -56,7 +56,7 @@ def _greedy(boxes: Tensor, groups: Tensor, nms_thresh: float, limit: int) -> Ten
     rank = torch.arange(len(boxes), 0, -1, device=boxes.device, dtype=torch.float64)
     size = FIRST_TRY
     while True:
-        kept = nms(apart[:size], rank[:size], nms_thresh)
+        kept: Tensor = nms(apart[:size], rank[:size], nms_thresh)
         if len(kept) >= limit or size >= len(boxes):
             return kept[:limit].to(device)
         size *= 4

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from torch import Tensor
 
 from foveal.build import build_detector, build_inference
 from foveal.checkpoint.format import Checkpoint, CheckpointHeader, load_checkpoint
 from foveal.config.schema import Model
-from foveal.data.decode import read_picture
-from foveal.errors import ModelFileError, UsageError
+from foveal.data.decode import read_picture, upright_rgb
+from foveal.errors import DataError, ModelFileError, UsageError
 from foveal.models.inference import InferenceModel
 from foveal.ops.letterbox import apply_letterbox, fit_letterbox, undo_boxes
 from foveal.runtime.detections import Detections
@@ -33,7 +34,7 @@ def load_inference(checkpoint: Checkpoint, source: str | Path) -> InferenceModel
 
     ModelFileError where the weights do not fit the configuration in the header.
     """
-    model = Model.model_validate(checkpoint.header.config["model"])
+    model = _model_of(checkpoint.header, source)
     detector = build_detector(model, len(checkpoint.header.classes.names), pretrained=False)
     try:
         detector.load_state_dict(checkpoint.state)
@@ -41,6 +42,17 @@ def load_inference(checkpoint: Checkpoint, source: str | Path) -> InferenceModel
         reason = str(error).splitlines()[-1].strip()
         raise ModelFileError(f"{source}: the weights do not fit the model in its header: {reason}") from None
     return build_inference(detector, model.postprocessor).eval()
+
+
+def _model_of(header: CheckpointHeader, source: str | Path) -> Model:
+    try:
+        return Model.model_validate(header.config["model"])
+    except (KeyError, ValidationError) as error:
+        reason = "it has no section 'model'" if isinstance(error, KeyError) else str(error.errors()[0]["msg"])
+        raise ModelFileError(
+            f"{source}: Foveal {header.version} wrote a configuration that this one cannot build: {reason}; "
+            "take that version, or train anew"
+        ) from error
 
 
 def canvas_of(header: CheckpointHeader) -> tuple[int, int]:
@@ -118,7 +130,14 @@ def load_picture(picture: Picture) -> Array:
     """[H, W, 3] uint8 RGB of a file, an array or a PIL picture."""
     if isinstance(picture, str | Path):
         return read_picture(Path(picture))
-    array = np.asarray(picture.convert("RGB") if isinstance(picture, Image.Image) else picture)
+    if isinstance(picture, Image.Image):
+        try:
+            return upright_rgb(picture)
+        except ValueError as error:
+            raise UsageError(f"the picture cannot be used: {error}") from error
+        except OSError as error:
+            raise DataError(f"the picture cannot be decoded: {error}") from error
+    array = np.asarray(picture)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
         raise UsageError(f"a picture is [H, W, 3] uint8 RGB, not {list(array.shape)} {array.dtype}")
     return array

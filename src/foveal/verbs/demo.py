@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from foveal.data.shapes import make_shapes, write_shapes
 from foveal.files import free_name, write_text
 from foveal.runtime.draw import Boxes, contact_sheet
 from foveal.verbs.predict import Prediction, predict
-from foveal.verbs.train import is_run_folder, load_data, train
+from foveal.verbs.train import load_data, train
 
 TRAIN_PICTURES = 800
 VAL_PICTURES = 100
@@ -35,22 +36,25 @@ class DemoResult(NamedTuple):
     seconds: float
 
 
-def demo(output: Path = Path("runs/demo"), quiet: bool = False) -> DemoResult:
-    """Generate shapes, train, evaluate and predict into ``output`` (a numbered one where it is a run already)."""
+def demo(output: Path = Path("runs/demo"), quiet: bool = False, overrides: Sequence[str] = ()) -> DemoResult:
+    """Generate shapes, train, evaluate and predict into ``output`` (a numbered one where that is not empty).
+
+    overrides: ``key.sub=value``, for another length or network than the recipe's.
+    """
     began = time.monotonic()
     console = Console(quiet=quiet)
-    folder = free_name(output, is_run_folder)
+    folder = free_name(output, _is_taken)
     console.print(f"1/4  drawing {TRAIN_PICTURES} pictures to train on and {VAL_PICTURES} held out")
     for split, pictures, seed in (("train", TRAIN_PICTURES, 0), ("val", VAL_PICTURES, 1)):
         write_shapes(make_shapes(pictures, CLASSES, SIZE, seed), folder / "data" / split)
     recipe = folder / RECIPE
     write_text(recipe, (files("foveal.recipes") / RECIPE).read_text(encoding="utf-8"))
     console.print("2/4  training, then 3/4  evaluating the best weights on the held-out pictures")
-    result = train(recipe, name=folder.name, output=folder.parent, quiet=quiet)
+    result = train(recipe, overrides, name=folder.name, output=folder.parent, quiet=quiet)
     console.print("4/4  predicting")
     _, held_out = load_data(load_config(recipe))
     assert held_out is not None
-    shown = [held_out.path(place) for place in range(SHEET_PICTURES)]
+    shown = [held_out.path(place) for place in range(min(SHEET_PICTURES, len(held_out)))]
     sources = [str(path) for path in shown]
     found = predict(result.fit.best_file, sources, folder / "predictions", quiet=True)
     sheet = folder / SHEET_FILE
@@ -62,6 +66,11 @@ def demo(output: Path = Path("runs/demo"), quiet: bool = False) -> DemoResult:
         f"AP {ap:.3f}, AP50 {ap50:.3f} on {len(held_out)} held-out pictures, in {seconds:.0f} seconds"
     )
     return DemoResult(folder, result.metrics, sheet, seconds)
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether anything is there: the demo writes a data set and a run, and must not mix them with others."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def _draw_sheet(records: Records, predictions: list[Prediction], path: Path) -> None:

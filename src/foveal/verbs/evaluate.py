@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 from torch import nn
@@ -21,11 +22,12 @@ from foveal.config.schema import CocoSource, Config, Source
 from foveal.data.loader import make_loader
 from foveal.data.records import Records
 from foveal.errors import DataError, UsageError
-from foveal.files import write_text
+from foveal.files import free_name, write_text
 from foveal.metrics.coco import ClassResult, CocoEvaluator
 from foveal.runtime.device import resolve_device
 from foveal.runtime.predictor import canvas_of, load_inference
 from foveal.types import Batch
+from foveal.verbs.summary import describe_data
 
 
 class Evaluation(NamedTuple):
@@ -49,19 +51,23 @@ def evaluate(
 ) -> Evaluation:
     """Measure a checkpoint. data: a config file or a COCO JSON; default: the validation set it was trained with.
 
-    output: where to write the JSON; default: nothing is written. Classes are matched by name.
+    output: where to write the JSON (a numbered one where that file is there); default: nothing is written.
+    Classes are matched by name.
     """
     loaded = load_checkpoint(checkpoint)
     console = Console(quiet=quiet)
     source = _source(loaded.header, data)
     records = _records(source, loaded.header)
+    if data is not None:
+        console.print(describe_data(str(data), records), soft_wrap=True, markup=False)
     loader = make_loader(records, canvas_of(loaded.header), batch_size, train=False, workers=workers)
     model = load_inference(loaded, checkpoint).to(resolve_device(device))
     result = run_evaluation(model, loader, records, quiet)
     console.print(metrics_table(result, f"{checkpoint.name} on {len(records)} pictures"))
     if output is not None:
+        output = free_name(output)
         write_evaluation(result, output, checkpoint)
-        console.print(f"written to {output}")
+        console.print(f"written to {output}", soft_wrap=True, markup=False)
     return result
 
 
@@ -72,7 +78,9 @@ def run_evaluation(
     """Detect on every picture of a loader and compare with the records' labels."""
     evaluator = CocoEvaluator(records.ground_truth())
     device = next(model.parameters()).device
-    for batch in track(loader, "evaluating", console=Console(stderr=True, quiet=quiet), transient=True):
+    console = Console(stderr=True, quiet=quiet)
+    hidden = not console.is_terminal  # a transient bar leaves an empty line in a file
+    for batch in track(loader, "evaluating", console=console, transient=True, disable=hidden):
         evaluator.update(model(batch.images.to(device)), batch)
     return Evaluation(evaluator.compute(), evaluator.per_class(), len(records), evaluator)
 
@@ -90,7 +98,7 @@ def write_evaluation(result: Evaluation, path: Path, checkpoint: Path) -> None:
 
 def metrics_table(result: Evaluation, title: str) -> Table:
     """The numbers as a table: all classes first, then each."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("class", no_wrap=True, min_width=12)
     columns = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
     for column in ("boxes", *columns):
@@ -100,7 +108,7 @@ def metrics_table(result: Evaluation, title: str) -> Table:
     table.add_row("all", str(boxes), *numbers, style="bold", end_section=True)
     for row in result.per_class:
         by_class = (_number(row.AP), _number(row.AP50), "", "", "", "", _number(row.AR100))
-        table.add_row(row.name, str(row.boxes), *by_class)
+        table.add_row(escape(row.name), str(row.boxes), *by_class)
     return table
 
 
@@ -125,14 +133,18 @@ def _source(header: CheckpointHeader, data: Path | None) -> Source:
 
 def _records(source: Source, header: CheckpointHeader) -> Records:
     """The labels, in the model's class order; no class in common is an error that shows both lists."""
-    names = header.classes.names
-    records = build_records(source, list(names))
+    records = build_records(source, list(header.classes.names))
     if len(records) == 0:
         raise DataError("the data set has no pictures: nothing to evaluate")
-    unknown = records.fault_counts().get("unknown_class", 0)
-    if unknown and not len(records.labels):
-        found = build_records(source, None).classes.names
-        raise DataError(
-            f"no class in common: the model knows {', '.join(names)}; the labels have {', '.join(found)}"
-        )
+    check_common_class(records, source, "the data set")
     return records
+
+
+def check_common_class(records: Records, source: Source, name: str) -> None:
+    """DataError with both lists where every box of ``records``, read from ``source``, is of another class."""
+    if len(records.labels) or not records.fault_counts().get("unknown_class"):
+        return
+    known, found = (
+        ", ".join(classes) for classes in (records.classes.names, build_records(source).classes.names)
+    )
+    raise DataError(f"{name}: no class in common: the model knows {known}; the labels have {found}")

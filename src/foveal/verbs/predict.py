@@ -58,8 +58,10 @@ def predict(
     paths = find_pictures(sources)
     predictor = Predictor(checkpoint, device, 0.0 if everything else score_thresh)
     output = free_name(output)
-    done, failed = [], []
-    for path in track(paths, "predicting", console=console, transient=True):
+    done: list[Prediction] = []
+    failed: list[tuple[Path, str]] = []
+    hidden = not console.is_terminal  # a transient bar leaves an empty line in a file
+    for path in track(paths, "predicting", console=console, transient=True, disable=hidden):
         try:
             detections = predictor(path)
         except DataError as error:
@@ -102,7 +104,8 @@ def _expand(source: str) -> Iterator[Path]:
 
 def coco_json(predictions: Sequence[Prediction], predictor: Predictor) -> dict[str, object]:
     """A COCO file of the detections: images, categories and annotations with scores."""
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for image_id, (path, detections) in enumerate(predictions, start=1):
         size = {"height": detections.height, "width": detections.width}
         images.append({"id": image_id, "file_name": str(path), **size})

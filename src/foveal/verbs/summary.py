@@ -16,6 +16,7 @@ MEANING: dict[FaultKind, str] = {
     "unknown_class": "boxes of other classes, left out",
     "unreadable_picture": "unreadable pictures, left out",
     "missing_picture": "missing pictures, left out",
+    "unsafe_path": "pictures outside the data's own folder, never opened",
     "unreadable_labels": "unreadable label files",
     "size_mismatch": "pictures of another size than their labels say",
     "rotated_labels": "pictures whose boxes were turned with them (EXIF)",

@@ -20,8 +20,9 @@ from foveal.config.load import data_of, load_config
 from foveal.config.schema import Config
 from foveal.data.records import Records
 from foveal.engine.fit import FitResult, fit
+from foveal.engine.logs import METRICS
 from foveal.engine.random_state import seed_everything
-from foveal.engine.saving import BEST_WEIGHTS, LAST_WEIGHTS
+from foveal.engine.saving import BEST_WEIGHTS, LAST, LAST_WEIGHTS, PREVIOUS
 from foveal.errors import DataError, UsageError
 from foveal.files import free_name, write_bytes, write_text
 from foveal.metrics.coco import CocoEvaluator
@@ -30,11 +31,13 @@ from foveal.models.detector import Detector
 from foveal.ops.letterbox import PAD_VALUE, canvas_size
 from foveal.runtime.draw import draw_batch
 from foveal.types import ClassNames
-from foveal.verbs.evaluate import Evaluation, evaluate
+from foveal.verbs.evaluate import Evaluation, check_common_class, evaluate, write_evaluation
 from foveal.verbs.summary import describe_data
 
 CONFIG_FILE = "config.yaml"
 EVALUATION_FILE = "evaluation.json"
+RUN_FILES = (CONFIG_FILE, EVALUATION_FILE, BEST_WEIGHTS, LAST_WEIGHTS, METRICS, LAST, PREVIOUS)
+"""What a run writes: none of it may be there when another begins."""
 
 
 class TrainResult(NamedTuple):
@@ -66,9 +69,9 @@ def train(
     console = Console(quiet=quiet)
     folder, settings = _settings(config, overrides, name, output, resume, device, seed)
     train_records, val_records = load_data(settings)
-    console.print(describe_data("train", train_records), soft_wrap=True)
+    console.print(describe_data("train", train_records), soft_wrap=True, markup=False)
     if val_records is not None:
-        console.print(describe_data("val", val_records), soft_wrap=True)
+        console.print(describe_data("val", val_records), soft_wrap=True, markup=False)
     classes = train_records.classes
     seed_everything(settings.training.seed)
     detector = build_detector(
@@ -97,13 +100,13 @@ def train(
     if val_records is not None:
         best = evaluate(
             result.best_file,
-            output=folder / EVALUATION_FILE,
             batch_size=settings.training.batch_size,
             device=settings.training.device,
             workers=data_of(settings).workers,
             quiet=quiet,
         )
         metrics = best.metrics
+        write_evaluation(best, folder / EVALUATION_FILE, result.best_file)
         _store_thresholds(result.best_file, best)
     console.print(f"run folder: {folder}", soft_wrap=True, markup=False)
     return TrainResult(folder, result, metrics)
@@ -112,7 +115,8 @@ def train(
 def show_batch(config: Path, overrides: Sequence[str] = (), output: Path = Path("runs")) -> Path:
     """Write a picture of the first training batch, as the network will see it, into ``output``; its path."""
     settings = load_config(config, overrides)
-    records = build_records(data_of(settings).train, data_of(settings).classes)
+    data = data_of(settings)
+    records = build_records(data.train, data.classes, data.strict)
     batch = next(iter(build_loader(records, settings, train=True)))
     buffer = BytesIO()
     draw_batch(batch, records.classes.names).save(buffer, format="png")
@@ -123,7 +127,7 @@ def show_batch(config: Path, overrides: Sequence[str] = (), output: Path = Path(
 
 def is_run_folder(path: Path) -> bool:
     """Whether a path is taken by a run (or is a file), so that a new one must go elsewhere."""
-    return path.is_file() or any((path / file).exists() for file in (CONFIG_FILE, BEST_WEIGHTS, LAST_WEIGHTS))
+    return path.is_file() or any((path / file).exists() for file in RUN_FILES)
 
 
 def load_data(settings: Config) -> tuple[Records, Records | None]:
@@ -139,6 +143,7 @@ def load_data(settings: Config) -> tuple[Records, Records | None]:
     val_records = build_records(data.val, list(train_records.classes.names), data.strict)
     if len(val_records) == 0:
         raise DataError("data.val: no pictures" + _first_fault(val_records))
+    check_common_class(val_records, data.val, "data.val")
     return train_records, val_records
 
 
@@ -201,9 +206,9 @@ def _settings(
 def _take_over(detector: Detector, start_from: Path, classes: ClassNames) -> str:
     """Fine-tuning: weights from a checkpoint; the report of what was reused."""
     source = load_checkpoint(start_from)
-    transfer = carry_over(
-        source.state, source.header.classes, detector.state_dict(), classes.names, detector.head.num_anchors
-    )
+    num_anchors = detector.head.num_anchors
+    assert isinstance(num_anchors, int)
+    transfer = carry_over(source.state, source.header.classes, detector.state_dict(), classes, num_anchors)
     detector.load_state_dict(transfer.state)
     return transfer.report.summary()
 

@@ -49,7 +49,9 @@ def picture_by_picture(outputs: HeadOutputs, targets: list[Target], box_loss: st
         logits = torch.cat([x[i] for x in outputs.cls_logits])
         deltas = torch.cat([x[i] for x in outputs.bbox_deltas])
         matched = match_iou(LEVELS, target.boxes)
-        labels = torch.where(matched >= 0, target.labels[matched.clamp(min=0)] if len(target.boxes) else 0, matched)
+        labels = torch.where(
+            matched >= 0, target.labels[matched.clamp(min=0)] if len(target.boxes) else 0, matched
+        )
         objects = matched >= 0
         boxes, anchors = target.boxes[matched[objects]].double(), ANCHORS[objects].double()
         decoded = decode_boxes(deltas[objects], anchors)

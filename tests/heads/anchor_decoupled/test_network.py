@@ -18,7 +18,9 @@ SIZES = [[32.0, 40.0], [64.0, 80.0], [128.0, 160.0]]
 
 def make_head(**settings: Any) -> AnchorDecoupledHead:
     torch.manual_seed(0)
-    return AnchorDecoupledHead(**{"in_channels": 8, "num_classes": 5, "strides": STRIDES, "anchor_sizes": SIZES} | settings)
+    return AnchorDecoupledHead(
+        **{"in_channels": 8, "num_classes": 5, "strides": STRIDES, "anchor_sizes": SIZES} | settings
+    )
 
 
 def features(height: int = 64, width: int = 96, batch: int = 2, channels: int = 8) -> list[Tensor]:
@@ -46,8 +48,12 @@ def test_rows_are_in_the_order_of_the_anchors(layout: torch.memory_format) -> No
     raw, deltas = head.cls_logits(x[0]), head.bbox_pred(x[0])
     for y, column, anchor in [(0, 0, 0), (3, 7, 4), (7, 11, 5)]:
         row = (y * 12 + column) * 6 + anchor
-        torch.testing.assert_close(outputs.cls_logits[0][:, row], raw[:, anchor * 5 : anchor * 5 + 5, y, column])
-        torch.testing.assert_close(outputs.bbox_deltas[0][:, row], deltas[:, anchor * 4 : anchor * 4 + 4, y, column])
+        torch.testing.assert_close(
+            outputs.cls_logits[0][:, row], raw[:, anchor * 5 : anchor * 5 + 5, y, column]
+        )
+        torch.testing.assert_close(
+            outputs.bbox_deltas[0][:, row], deltas[:, anchor * 4 : anchor * 4 + 4, y, column]
+        )
         centre = outputs.anchors[0].boxes[row].view(2, 2).mean(dim=0)
         torch.testing.assert_close(centre, torch.tensor([(column + 0.5) * 8, (y + 0.5) * 8]))
 

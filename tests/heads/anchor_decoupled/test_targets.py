@@ -15,7 +15,10 @@ from foveal.ops.atss import match_atss
 from foveal.ops.matcher import match_iou
 from foveal.types import BACKGROUND, IGNORE, Target
 
-LEVELS = [grid_anchors(cell_anchors([16], [1.0]), 16, 4, 4), grid_anchors(cell_anchors([32], [1.0]), 32, 2, 2)]
+LEVELS = [
+    grid_anchors(cell_anchors([16], [1.0]), 16, 4, 4),
+    grid_anchors(cell_anchors([32], [1.0]), 32, 2, 2),
+]
 
 
 def target(rows: Sequence[tuple[float, ...]], labels: Sequence[int], crowd: Sequence[bool] = ()) -> Target:

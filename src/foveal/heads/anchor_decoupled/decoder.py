@@ -43,7 +43,7 @@ def _topk(logits: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
 
     The k largest elements lie in the k rows of largest maximum, so only those rows are searched.
     """
-    batch, anchors, classes = logits.shape
+    _, anchors, classes = logits.shape
     if classes == 1:
         logit, anchor = logits.squeeze(-1).topk(min(k, anchors), dim=1)
         return logit, anchor, torch.zeros_like(anchor)

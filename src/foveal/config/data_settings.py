@@ -1,0 +1,101 @@
+"""Section ``data``: where pictures and labels come from, and how they reach the network."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from foveal.config.section import Positive, Section, Share, fail
+
+Side = Annotated[int, Field(ge=32, le=16384)]
+
+
+class CocoSource(Section):
+    """COCO JSON."""
+
+    format: Literal["coco"]
+    annotations: str = Field(description="the JSON file")
+    images: str | None = Field(None, description="folder of the pictures; default: the JSON file's folder")
+
+
+class VocSource(Section):
+    """Pascal VOC XML, one file a picture."""
+
+    format: Literal["voc"]
+    annotations: str = Field(description="folder of the XML files")
+    images: str | None = Field(None, description="folder of the pictures; default: the annotations' folder")
+    split: str | None = Field(None, description="text file with one stem a line; default: every picture")
+    voc_corners: Literal["one_based", "raw"] = Field(
+        "one_based", description="one_based: xmin - 1, ymin - 1, xmax, ymax; raw: the file's own numbers"
+    )
+
+
+class ShapesSource(Section):
+    """Generated pictures: no files needed."""
+
+    format: Literal["shapes"]
+    pictures: int = Field(256, gt=0)
+    classes: int = Field(3, gt=0, description="number of classes: combinations of shape and colour family")
+    size: int = Field(160, ge=32, description="side of the square pictures, in pixels")
+    seed: int = 0
+    empty_share: Share = Field(0.1, description="share of pictures without any object")
+
+
+Source = Annotated[CocoSource | VocSource | ShapesSource, Field(discriminator="format")]
+
+
+class Augment(Section):
+    """Box-aware augmentation of the training pictures; everything off gives the pictures as they are."""
+
+    horizontal_flip: Share = Field(0.5, description="probability")
+    vertical_flip: Share = Field(0.0, description="probability")
+    rotate_90: Share = Field(0.0, description="probability of a turn by a quarter (either way)")
+    scale_jitter: tuple[Positive, Positive] | None = Field(
+        None, description="range of the random zoom, e.g. [0.5, 1.5]"
+    )
+    crop: Share = Field(0.0, description="probability of a random crop that keeps a box's overlap")
+    colour: Share = Field(0.0, description="strength of brightness, contrast, saturation and hue jitter")
+    mosaic: Share = Field(0.0, description="probability of joining four pictures into one")
+    multi_scale: list[Positive] | None = Field(
+        None, description="factors on image_size, one drawn per batch, e.g. [0.75, 1.0, 1.25]"
+    )
+    min_visible: Share = Field(0.25, description="a box that keeps less of its area than this is dropped")
+
+    @model_validator(mode="after")
+    def _range_in_order(self) -> Self:
+        if self.scale_jitter and self.scale_jitter[0] > self.scale_jitter[1]:
+            raise fail("scale_jitter", f"{list(self.scale_jitter)} is upside down; write [smallest, largest]")
+        return self
+
+
+class Data(Section):
+    """Where pictures and labels come from, and how they reach the network."""
+
+    root: str | None = Field(
+        None,
+        description="folder that relative paths of train and val start from; default: the config file's folder",
+    )
+    train: Source = Field(description="what is trained on")
+    val: Source | None = Field(None, description="what the AP is measured on while training")
+    classes: list[str] | None = Field(
+        None, min_length=1, description="class names in model order; default: those of the training labels"
+    )
+    image_size: tuple[Side, Side] = Field(
+        (512, 512), description="[height, width] of the canvas that pictures are letterboxed onto"
+    )
+    augment: Augment = Field(Augment(), description="random changes of the training pictures")
+    class_aware_sampling: bool = Field(False, description="draw pictures of rare classes more often")
+    workers: int = Field(2, ge=0, description="loader processes")
+    strict: bool = Field(False, description="any unreadable picture is an error instead of being counted")
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        names = self.classes or []
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise fail(
+                "classes",
+                f"names {', '.join(map(repr, twice))} more than once; every class needs its own name",
+            )
+        return self

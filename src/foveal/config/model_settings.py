@@ -1,0 +1,198 @@
+"""Section ``model``: network, losses, and how outputs become detections."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from foveal.config.section import Positive, Section, Share, fail
+
+COARSEST_LEVEL = 7
+"""P7, stride 128: the paper's last level; coarser ones have a cell or two left on common pictures."""
+
+
+class BackboneParams(Section):
+    """Parameters of the backbone."""
+
+    weights: str | None = Field(
+        "imagenet", description="imagenet (timm's pretrained weights by name), a .safetensors file, or null"
+    )
+    c5: Literal["features", "conv_head"] = Field(
+        "features",
+        description="conv_head: the map after the last 1x1 convolution (MobileNetV2: 1,280 channels)",
+    )
+    batch_norm: Literal["frozen", "trained"] = Field(
+        "frozen", description="frozen: statistics and weights stay those of the pretrained backbone"
+    )
+
+
+class Backbone(Section):
+    """Any timm model that gives feature maps at strides 8, 16 and 32."""
+
+    name: str = Field("resnet50", description="a timm model name")
+    params: BackboneParams = BackboneParams()
+
+
+class NeckParams(Section):
+    """Parameters of the feature pyramid."""
+
+    min_level: int = Field(3, ge=2, le=5, description="finest level: 2 is stride 4, 3 is stride 8")
+    out_channels: int = Field(256, gt=0, description="width of every level")
+    extra_convs: Literal["on_input", "on_output"] = Field(
+        "on_input", description="P6 from C5 (on_input, the paper) or from P5 (on_output)"
+    )
+    relu_before_extra_convs: bool = Field(True, description="P7 from ReLU(P6), as in the paper")
+    norm_type: Literal["none", "batch_norm", "group_norm"] = Field(
+        "none", description="after each convolution"
+    )
+
+
+class Neck(Section):
+    """Feature pyramid network; the number of levels is that of the head's anchor_sizes."""
+
+    name: Literal["fpn"] = "fpn"
+    params: NeckParams = NeckParams()
+
+
+NormType = Literal["none", "batch_norm", "group_norm", "instance_norm"]
+
+
+class HeadParams(Section):
+    """Parameters of the decoupled anchor head (RetinaNet's defaults)."""
+
+    anchor_sizes: list[list[Positive]] = Field(
+        [[s * 2 ** (o / 3) for o in range(3)] for s in (32, 64, 128, 256, 512)],
+        description="side lengths in pixels, one list per pyramid level",
+        min_length=1,
+    )
+    aspect_ratios: list[Positive] = Field([0.5, 1.0, 2.0], description="height / width", min_length=1)
+    anchor_offset: float = Field(0.5, description="anchor centre inside a cell, as a share of the stride")
+    num_layers: int = Field(4, ge=0, description="3x3 conv + norm + ReLU blocks in each subnet")
+    norm_type: NormType = Field("none", description="after each convolution of the subnets")
+    prior_prob: float = Field(0.01, gt=0, lt=1, description="score of every anchor at initialisation")
+
+    @model_validator(mode="after")
+    def _as_many_everywhere(self) -> Self:
+        lengths = [len(sizes) for sizes in self.anchor_sizes]
+        if len(set(lengths)) > 1 or not lengths[0]:
+            message = (
+                f"the lists hold {', '.join(map(str, lengths))} sizes; every level needs the same number, "
+                "at least one: the subnets are shared over the levels"
+            )
+            raise fail("anchor_sizes", message)
+        return self
+
+
+class Head(Section):
+    """Two convolution subnets, one for classes and one for boxes, shared over the levels."""
+
+    name: Literal["anchor_decoupled_head"] = "anchor_decoupled_head"
+    params: HeadParams = HeadParams()
+
+
+class Architecture(Section):
+    """Backbone -> neck -> head."""
+
+    backbone: Backbone = Backbone()
+    neck: Neck = Neck()
+    head: Head = Head()
+
+    @model_validator(mode="after")
+    def _levels_exist(self) -> Self:
+        lists, first = len(self.head.params.anchor_sizes), self.neck.params.min_level
+        if first + lists - 1 > COARSEST_LEVEL:
+            most = COARSEST_LEVEL - first + 1
+            message = (
+                f"has {lists} lists, one per level: P{first}..P{first + lists - 1}; the coarsest level "
+                f"is P{COARSEST_LEVEL} (stride {2**COARSEST_LEVEL}), so give at most {most} lists"
+            )
+            if first > 2:
+                message += f", or start finer with neck.params.min_level (now {first})"
+            raise fail("head.params.anchor_sizes", message)
+        return self
+
+
+class IouAssigner(Section):
+    """RetinaNet's rule."""
+
+    name: Literal["iou"] = "iou"
+    fg_iou_thresh: Share = Field(0.5, description="IoU from which an anchor is an object")
+    bg_iou_thresh: Share = Field(0.4, description="IoU below which an anchor is background; between: ignored")
+    allow_low_quality: bool = Field(True, description="each box gets its best anchors, whatever their IoU")
+
+    @model_validator(mode="after")
+    def _thresholds_in_order(self) -> Self:
+        if self.bg_iou_thresh > self.fg_iou_thresh:
+            message = (
+                f"{self.bg_iou_thresh} is above fg_iou_thresh ({self.fg_iou_thresh}); it must not exceed it"
+            )
+            raise fail("bg_iou_thresh", message)
+        return self
+
+
+class AtssAssigner(Section):
+    """Adaptive training sample selection (Zhang et al. 2020)."""
+
+    name: Literal["atss"]
+    topk: int = Field(9, gt=0, description="nearest anchors taken per level")
+
+
+class FocalLoss(Section):
+    """Focal loss (paper, equation 5)."""
+
+    name: Literal["focal"] = "focal"
+    focal_alpha: Share | list[Share] = Field(
+        0.25, description="weight of objects against background, one number or one per class"
+    )
+    focal_gamma: float = Field(2.0, ge=0)
+    weight: float = Field(1.0, ge=0)
+
+
+class QualityFocalLoss(Section):
+    """Focal loss with the box's IoU as the target score (Li et al. 2020)."""
+
+    name: Literal["quality_focal"]
+    focal_gamma: float = Field(2.0, ge=0)
+    weight: float = Field(1.0, ge=0)
+
+
+class BoxLoss(Section):
+    """Regression loss of the positives."""
+
+    name: Literal["l1", "smooth_l1", "giou"] = "l1"
+    beta: Positive = Field(1 / 9, description="smooth L1: where the quadratic part ends")
+    weight: float = Field(1.0, ge=0)
+
+
+class Losses(Section):
+    """Assignment and losses."""
+
+    assigner: Annotated[IouAssigner | AtssAssigner, Field(discriminator="name")] = IouAssigner()
+    classification: Annotated[FocalLoss | QualityFocalLoss, Field(discriminator="name")] = FocalLoss()
+    box: BoxLoss = BoxLoss()
+    normalizer: Literal["batch_positives", "image_positives"] = "batch_positives"
+
+
+class PostprocessorParams(Section):
+    """From raw outputs to detections."""
+
+    topk_candidates: int = Field(1000, gt=0, description="kept per level before NMS, over anchors x classes")
+    score_thresh: Share = Field(0.05, description="a detection scores more than this")
+    nms_thresh: Share = Field(0.5, description="IoU above which the weaker of two boxes is dropped")
+    class_agnostic: bool = Field(False, description="NMS over all classes at once instead of per class")
+    detections_per_img: int = Field(100, gt=0, description="most detections kept of a picture")
+
+
+class Postprocessor(Section):
+    """Decoding and NMS."""
+
+    params: PostprocessorParams = PostprocessorParams()
+
+
+class Model(Section):
+    """The detector, what it is trained with, and how its outputs are read."""
+
+    architecture: Architecture = Architecture()
+    losses: Losses = Losses()
+    postprocessor: Postprocessor = Postprocessor()
