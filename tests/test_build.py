@@ -18,7 +18,7 @@ def model(alpha: float | list[float] = 0.25, name: str = "resnet10t", **params: 
     return schema.Model.model_validate(
         {
             "architecture": {"backbone": backbone, "neck": {"params": {"out_channels": 8}}, "head": head},
-            "losses": {"classification": {"focal_alpha": alpha}},
+            "losses": {"classification": {"name": "focal", "focal_alpha": alpha}},
         }
     )
 

@@ -117,7 +117,7 @@ class BatchDetections(NamedTuple):
     """[B, D]."""
     labels: Tensor
     """[B, D] int64."""
-    count: Tensor
+    count: Tensor  # type: ignore[assignment]  # hides tuple's own count()
     """[B] int64."""
 
 

@@ -267,6 +267,41 @@ def test_cap_is_judged_from_the_header(tmp_path: Path, side: int) -> None:
             read(tmp_path / "bomb.png")
 
 
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "TIFF"])
+def test_a_small_file_does_not_fill_memory(tmp_path: Path, format: str) -> None:
+    """A header that promises far more than the file can hold: refused before anything is decoded."""
+    buffer = io.BytesIO()
+    options = {"TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True}, "JPEG": {}}[format]
+    Image.fromarray(_noise()).save(buffer, format=format, **options)
+    content = bytearray(buffer.getvalue())
+    if format == "JPEG":
+        place = content.index(b"\xff\xc0") + 5
+        content[place : place + 4] = struct.pack(">HH", 9000, 12000)
+    elif format == "WEBP":
+        place = content.index(b"VP8L") + 9
+        kept = struct.unpack("<I", content[place : place + 4])[0] & 0xF0000000
+        content[place : place + 4] = struct.pack("<I", kept | 11999 | 8999 << 14)
+    else:
+        first = struct.unpack("<I", content[4:8])[0] + 2
+        for entry in range(first, len(content) - 12, 12):
+            tag = struct.unpack("<H", content[entry : entry + 2])[0]
+            if tag in (256, 257):
+                content[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, {256: 12000, 257: 9000}[tag])
+    path = tmp_path / "lie.bin"
+    path.write_bytes(content)
+    for read in (read_picture, picture_size):
+        with pytest.raises(DataError, match=r"lie\.bin: [0-9,]+ bytes cannot hold the 12000 x 9000 pixels"):
+            read(path)
+
+
+def test_a_large_blank_picture_loads(tmp_path: Path) -> None:
+    """The emptiest picture that JPEG can code: every block takes its least."""
+    Image.new("L", (5000, 4000), 128).save(tmp_path / "a.jpg", optimize=True, progressive=True)
+    pixels = (tmp_path / "a.jpg").stat().st_size * 512
+    assert 5000 * 4000 < pixels < 3 * 5000 * 4000
+    assert read_picture(tmp_path / "a.jpg").shape == (4000, 5000, 3)
+
+
 def test_own_cap(tmp_path: Path) -> None:
     Image.new("RGB", (10, 11)).save(tmp_path / "a.png")
     assert read_picture(tmp_path / "a.png", max_pixels=110).shape == (11, 10, 3)

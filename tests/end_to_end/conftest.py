@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import pytest
 
 SERVER = """
-import json, os, resource, sys
+import atexit, gc, json, os, resource, sys
 import torch.utils.tensorboard
 from foveal.cli import main
 from foveal.verbs import config, demo, init
 
+gc.freeze()
 for line in sys.stdin:
     job = json.loads(line)
     child = os.fork()
@@ -34,9 +35,15 @@ for line in sys.stdin:
     if job["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["largest_file"], resource.RLIM_INFINITY))
     sys.argv = ["foveal", *job["arguments"]]
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        atexit._run_exitfuncs()
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(end.code or 0)
 """
-"""Imports everything once, then forks a process for every command line; only the start is shared."""
+"""Imports everything once, then forks a process for every command line. Only the start is shared, and the end
+does without the seconds in which Python frees every module."""
 
 
 class Done(NamedTuple):
@@ -56,6 +63,7 @@ class Running:
         self._lines = server.stdout
         self._out, self._err = out, err
         self.pid = int(self._lines.readline())
+        self.ended = False
 
     def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Sleep until a condition holds."""
@@ -71,6 +79,7 @@ class Running:
     def wait(self) -> Done:
         """Its end."""
         code = int(self._lines.readline())
+        self.ended = True
         return Done(code, self._out.read_text(), self._err.read_text())
 
 
@@ -80,6 +89,7 @@ class Command:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._count = 0
+        self._last: Running | None = None
         settings = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "100"}
         self._server = subprocess.Popen(
             [sys.executable, "-c", SERVER],
@@ -91,6 +101,9 @@ class Command:
 
     def start(self, *arguments: str | Path, folder: Path, largest_file: int = 0) -> Running:
         """Start it in ``folder``. largest_file: bytes that a file may have before writing fails; 0: any."""
+        if self._last is not None and not self._last.ended:  # its test has failed
+            self._last.signal(signal.SIGKILL)
+            self._last.wait()
         self._count += 1
         out, err = self._logs / f"{self._count}.out", self._logs / f"{self._count}.err"
         job: dict[str, Any] = {"arguments": [str(argument) for argument in arguments]}
@@ -98,7 +111,8 @@ class Command:
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(job) + "\n")
         self._server.stdin.flush()
-        return Running(self._server, out, err)
+        self._last = Running(self._server, out, err)
+        return self._last
 
     def __call__(self, *arguments: str | Path, folder: Path, largest_file: int = 0) -> Done:
         """Run it to its end."""
@@ -106,9 +120,8 @@ class Command:
 
     def close(self) -> None:
         """Stop the server."""
-        with self._server:
-            assert self._server.stdin is not None
-            self._server.stdin.close()
+        self._server.kill()
+        self._server.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def criterion(outputs: Tensor, targets: Any) -> LossOutput:
     error = outputs.float().squeeze(1) - wanted
     return LossOutput(
         {"square": error.square().mean(), "absolute": error.abs().mean() * 0.1},
-        {"positives_per_image": torch.tensor(2.0), "positives_per_level": torch.tensor([1.0, 0.5])},
+        {"positives": torch.tensor(2.0), "positives_per_level": torch.tensor([1.0, 0.5])},
     )
 
 

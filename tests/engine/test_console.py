@@ -34,7 +34,7 @@ def shown(monkeypatch, terminal):
     monkeypatch.setattr(module, "Console", console)
     run = RunConsole(total_steps=100, total_epochs=4)
     run.start(0)
-    run.show(1, 30, {"loss": 1.25, "square": 0.5, "positives_per_image": 12.0}, 1e-3, 95.0)
+    run.show(1, 30, {"loss": 1.25, "square": 0.5, "positives": 12.0}, 1e-3, 95.0)
     run.line("a line")
     run.stop()
     return stream.getvalue()
@@ -44,14 +44,14 @@ def test_lines_name_losses_rate_and_time_left(monkeypatch):
     text = shown(monkeypatch, terminal=False)
     first = text.splitlines()[0]
     assert first == (
-        "epoch 2/4  step 30/100  loss 1.25  square 0.5  positives per image 12  rate 1.00e-03  1 min 35 s left"
+        "epoch 2/4  step 30/100  loss 1.25  square 0.5  positives 12  rate 1.00e-03  1 min 35 s left"
     )
     assert not [character for character in text if ord(character) < 32 and character != "\n"]
 
 
 def test_bar_has_the_same_numbers(monkeypatch):
     text = shown(monkeypatch, terminal=True)
-    for part in ("epoch 2/4  step 30/100", "1 min 35 s left", "positives per image 12", "a line"):
+    for part in ("epoch 2/4  step 30/100", "1 min 35 s left", "positives 12", "a line"):
         assert part in text
 
 

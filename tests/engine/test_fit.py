@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from foveal.config.schema import AdamW, Ema, Training
+from foveal.engine import console
 from foveal.engine.fit import fit
 from foveal.errors import DataError, UsageError
 from foveal.types import LossOutput
@@ -70,7 +71,7 @@ def test_a_run_leaves_what_it_promises(run, tmp_path, tiny):
     losses = [row for row in table if row["loss"]]
     for row in losses:
         assert float(row["loss"]) == pytest.approx(float(row["square"]) + float(row["absolute"]), rel=1e-4)
-        assert (float(row["positives_per_image"]), float(row["positives_per_level.1"])) == (2, 0.5)
+        assert (float(row["positives"]), float(row["positives_per_level.1"])) == (2, 0.5)
     assert result.best["AP"] == pytest.approx(max(float(row["AP"]) for row in validations), rel=1e-4)
 
 
@@ -214,11 +215,21 @@ def test_handlers_are_given_back_and_plain_output_has_no_control_characters(run,
     assert captured.err == ""
     assert not {character for character in captured.out if ord(character) < 32} - {"\n"}
     lines = captured.out.splitlines()
-    assert "pictures per step 4" in lines[0]
-    assert "steps 14" in lines[0]
-    assert "AP 0." in lines[1]
-    assert "val loss" in lines[1]
-    assert "best so far" in lines[1]
+    assert lines[0].endswith("; 4 pictures a step")
+    assert lines[0].startswith("length: 14 steps")
+    assert "AP 0." in lines[3]
+    assert "val loss" in lines[3]
+    assert "best so far" in lines[3]
+
+
+def test_lines_have_the_losses_and_one_stat(run, capsys, monkeypatch):
+    monkeypatch.setattr(console, "LINE_EVERY", 0.0)
+    run(quiet=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if " left" in line]
+    assert lines
+    for line in lines:
+        assert all(f"  {name} " in line for name in ("loss", "square", "absolute", "positives", "rate"))
+        assert "level" not in line
 
 
 def test_quiet_prints_nothing(run, capsys):

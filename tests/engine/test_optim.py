@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from foveal.config.schema import AdamW, Schedule, Sgd, Training
+from foveal.config.schema import AdamW, Ema, Schedule, Sgd, Training
 from foveal.engine.optim import (
     build_optimizer,
-    effective_settings,
+    describe_run,
     gradient_norm,
     parameter_groups,
     peak_rate,
@@ -117,12 +117,20 @@ def test_optimiser_follows_the_factor(chosen):
     assert {group["lr"] for group in optimizer.param_groups} == {chosen.lr_per_16 / 4}
 
 
-def test_effective_settings_name_the_short_last_step():
-    values = effective_settings(Training(epochs=2, batch_size=4, accumulate=4), 10, world_size=2)
-    assert values["pictures per step"] == 32
-    assert values["steps"] == 6
-    assert values["last step of an epoch"] == "2 of 4 micro-batches"
-    assert values["warm-up steps"] == 0
+def test_what_the_settings_come_to_is_told_in_three_lines():
+    assert describe_run(Training(max_steps=500, batch_size=16, clip_grad_norm=None), 50, "cuda") == [
+        "length: 500 steps (max_steps), 10 epochs of 50 steps; 16 pictures a step",
+        "optimizer: adamw, rate 0.0005, weight decay 0.05, cosine after 50 warm-up steps",
+        "running: fp32 on cuda, seed 0",
+    ]
+    sgd = Sgd(name="sgd", backbone_lr_factor=0.1)
+    settings = Training(epochs=2, batch_size=4, accumulate=4, optimizer=sgd, ema=Ema(decay=0.9998), seed=3)
+    assert describe_run(settings, 10, "cpu", world_size=2) == [
+        "length: 6 steps (epochs), 2 epochs of 3 steps; 32 pictures a step (4 x 4 batches x 2 processes), "
+        "an epoch's last step has 2 of 4 batches",
+        "optimizer: sgd, rate 0.02 (backbone 0.002), weight decay 0.0001, cosine after 0 warm-up steps",
+        "running: fp32 on cpu, seed 3, gradients clipped at 10, moving average of the weights 0.9998",
+    ]
 
 
 def test_gradient_norm_is_over_all_parameters():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
 import safetensors.torch
 import timm
@@ -136,29 +135,6 @@ class TestWeights:
     def test_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match="no such file"):
             Backbone("resnet18", tmp_path / "none.safetensors")
-
-    def test_pretrained_without_a_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        with pytest.raises(
-            ModelFileError, match=r"resnet18 .*backbone\.params\.weights to a file, or to null"
-        ) as caught:
-            Backbone("resnet18", "imagenet")
-        assert "\n" not in str(caught.value)
-
-    def test_pretrained_weights_are_loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        create = timm.create_model
-        donor = create("resnet18")
-
-        def create_as_downloaded(name: str, pretrained: bool = False, **settings: object) -> nn.Module:
-            overlay = {"state_dict": donor.state_dict()} if pretrained else None
-            return create(name, pretrained=pretrained, pretrained_cfg_overlay=overlay, **settings)
-
-        monkeypatch.setattr(timm, "create_model", create_as_downloaded)
-        backbone = Backbone("resnet18", "imagenet")
-        assert torch.equal(backbone.state_dict()["body.layer4.1.conv2.weight"], donor.layer4[1].conv2.weight)
-        assert backbone.transfer_report == "resnet18: timm's pretrained weights"
 
 
 class TestBatchNorm:

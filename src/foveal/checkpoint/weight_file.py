@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def _load_torch(path: Path) -> dict[str, Tensor]:
             start = file.read(4)
         if not start.startswith(TORCH_STARTS):
             raise ModelFileError(f"{path}: {describe_file(path)}")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own words on old or foreign pickles
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelFileError(
             f"{path}: refused, it holds more than tensors and may run code when read; "

@@ -28,6 +28,12 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp
 """Extensions of those formats, in lower case."""
 MAX_PIXELS = 250_000_000
 """Default cap; a server sets a lower one."""
+SMALL_PIXELS = 16_000_000
+"""Up to here a header is believed; above, the file must be large enough for what it promises ..."""
+PIXELS_PER_BYTE = {"JPEG": 512}
+"""... by the least that its coding can take (JPEG: one bit per 8 x 8 block) ..."""
+OTHER_PIXELS_PER_BYTE = 4096
+"""... or, where blank areas may cost next to nothing, by what no picture with anything to see in it comes near."""
 
 # Pillow logs what it dislikes in a file; without a handler that would go to the user's screen line by line.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -142,7 +148,8 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, PictureS
     """Open a picture, judge its header, and turn every way a decoder can fail into one DataError."""
     try:
         # A pipe or a device in the place of a picture would block the reader for ever.
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        file = os.stat(path)
+        if not stat.S_ISREG(file.st_mode):
             raise DataError(f"{path}: not a picture: it is no regular file")
         # Pillow's own limit is global: it is only ever raised, to what the caller allows.
         if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
@@ -153,6 +160,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, PictureS
                 size = _size(image)
                 if size.height * size.width > max_pixels:
                     raise _too_large(path, max_pixels, f"{size.width} x {size.height}")
+                _check_bytes(path, image.format, size, file.st_size)
                 yield image, size
     except DataError:
         raise
@@ -167,6 +175,17 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, PictureS
     except _DECODER_ERRORS as error:
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: the picture cannot be decoded: {cause}") from error
+
+
+def _check_bytes(path: Path, format: str | None, size: PictureSize, file_bytes: int) -> None:
+    """DataError for a small file that claims to be a huge picture: its decoder would fill memory with grey."""
+    pixels = size.height * size.width
+    least = pixels // PIXELS_PER_BYTE.get(format or "", OTHER_PIXELS_PER_BYTE)
+    if pixels > SMALL_PIXELS and file_bytes < least:
+        raise DataError(
+            f"{path}: {file_bytes:,} bytes cannot hold the {size.width} x {size.height} pixels of its header: "
+            "damaged, or made to fill memory"
+        )
 
 
 def _too_large(path: Path, max_pixels: int, found: str) -> DataError:

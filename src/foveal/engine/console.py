@@ -17,7 +17,7 @@ BAR_EVERY = 0.5
 
 
 class RunConsole:
-    """Prints settings, progress and validations of a run. ``quiet`` prints nothing."""
+    """Prints lines and the progress of a run. ``quiet`` prints nothing."""
 
     def __init__(self, total_steps: int, total_epochs: int, quiet: bool = False) -> None:
         self._console = Console(file=sys.stdout, quiet=quiet, highlight=False)
@@ -32,14 +32,6 @@ class RunConsole:
         """One line, above the bar where there is one."""
         # A file gets whole lines, however long; a terminal breaks them between words.
         self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
-
-    def settings(self, values: Mapping[str, str | int | float]) -> None:
-        """The effective settings, as one paragraph of name-value pairs."""
-        parts = [
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in values.items()
-        ]
-        self.line("training: " + ", ".join(parts))
 
     def start(self, step: int) -> None:
         """Show the bar."""

@@ -19,7 +19,7 @@ from foveal.engine.console import RunConsole, duration
 from foveal.engine.device import device_type, rank, trainer_hardware, world_size
 from foveal.engine.keeper import Keeper, SaveWeights
 from foveal.engine.module import Postprocess, TrainingModule
-from foveal.engine.optim import RunLength, effective_settings, run_length
+from foveal.engine.optim import RunLength, describe_run, run_length
 from foveal.engine.progress import Progress
 from foveal.engine.random_state import restore_random_state, seed_everything
 from foveal.engine.recorder import Recorder
@@ -87,8 +87,8 @@ def fit(
         _check_same_data(state, length, resume)
     run_folder.mkdir(parents=True, exist_ok=True)
 
-    effective = effective_settings(settings, batches, world_size())
-    console.settings({**effective, "precision": settings.precision, "device": device_type(settings.device)})
+    for line in describe_run(settings, batches, device_type(settings.device), world_size()):
+        console.line(line)
     module = TrainingModule(model, criterion, postprocess, evaluator, settings, length, progress, run_folder)
     stream = TrainingStream(train_loader, length, progress, settings.validate_every)
     recorder = Recorder(console, run_folder, length.steps, progress.step, writes=first_process)

@@ -158,37 +158,41 @@ def set_rate(optimizer: Optimizer, factor: float) -> None:
         group["lr"] = group["initial_lr"] * factor
 
 
-def effective_settings(
-    settings: schema.Training, batches_per_epoch: int, world_size: int = 1
-) -> dict[str, str | int | float]:
-    """What the settings come to for this data: name -> value, printed when a run starts.
+def describe_run(
+    settings: schema.Training, batches_per_epoch: int, device: str, world_size: int = 1
+) -> list[str]:
+    """What the settings come to for this data, in three lines for a person: length, optimiser, surroundings.
 
     batches_per_epoch: micro-batches of one process.
     """
     length = run_length(settings, batches_per_epoch)
-    chosen = settings.optimizer
+    epochs = f"{round(length.steps / length.steps_per_epoch, 2):g}"
     if settings.max_steps is not None:
         source = "max_steps"
     else:
-        source = "epochs" if settings.epochs is not None else "default"
-    values: dict[str, str | int | float] = {
-        "pictures per step": pictures_per_step(settings, world_size),
-        "steps": length.steps,
-        "epochs": round(length.steps / length.steps_per_epoch, 2),
-        "length from": source,
-        "steps per epoch": length.steps_per_epoch,
-        "optimizer": chosen.name,
-        "rate": peak_rate(settings, world_size),
-        "schedule": settings.schedule.name,
-        "warm-up steps": warmup_steps(settings.schedule, length.steps),
-        "weight decay": chosen.weight_decay,
-    }
-    if chosen.backbone_lr_factor != 1:
-        values["backbone rate"] = peak_rate(settings, world_size) * chosen.backbone_lr_factor
+        source = "epochs" if settings.epochs is not None else "no length set"
+    steps = f"{length.steps} steps ({source}), {epochs} epochs of {length.steps_per_epoch} steps"
+    parts = [f"{settings.accumulate} batches"] if settings.accumulate > 1 else []
+    parts += [f"{world_size} processes"] if world_size > 1 else []
+    pictures = f"{pictures_per_step(settings, world_size)} pictures a step"
+    if parts:
+        pictures += f" ({settings.batch_size} x {' x '.join(parts)})"
     left_over = batches_per_epoch % settings.accumulate
     if left_over:
-        values["last step of an epoch"] = f"{left_over} of {settings.accumulate} micro-batches"
-    return values
+        pictures += f", an epoch's last step has {left_over} of {settings.accumulate} batches"
+
+    chosen, rate = settings.optimizer, peak_rate(settings, world_size)
+    rates = f"rate {rate:.4g}"
+    if chosen.backbone_lr_factor != 1:
+        rates += f" (backbone {rate * chosen.backbone_lr_factor:.4g})"
+    schedule = f"{settings.schedule.name} after {warmup_steps(settings.schedule, length.steps)} warm-up steps"
+    clip = "" if settings.clip_grad_norm is None else f", gradients clipped at {settings.clip_grad_norm:.4g}"
+    average = "" if settings.ema is None else f", moving average of the weights {settings.ema.decay:.6g}"
+    return [
+        f"length: {steps}; {pictures}",
+        f"optimizer: {chosen.name}, {rates}, weight decay {chosen.weight_decay:.4g}, {schedule}",
+        f"running: {settings.precision} on {device}, seed {settings.seed}{clip}{average}",
+    ]
 
 
 def gradient_norm(parameters: list[nn.Parameter]) -> torch.Tensor:

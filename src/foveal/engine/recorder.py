@@ -18,6 +18,8 @@ from foveal.engine.saving import BEST_WEIGHTS
 ROWS_PER_RUN = 400
 """About so many rows of metrics.csv, none closer than MIN_ROW_STEPS."""
 MIN_ROW_STEPS = 10
+POSITIVES = "positives"
+"""The one stat that is shown beside the losses; all of them are in metrics.csv and TensorBoard."""
 
 
 class Recorder(pl.Callback):
@@ -80,11 +82,8 @@ class Recorder(pl.Callback):
         every = module.settings.validate_every * module.length.steps_per_epoch
         validations_left = -(-steps_left // every)
         left = steps_left * per_step + validations_left * self._validation_seconds
-        shown = {
-            name: value
-            for name, value in means.items()
-            if name in ("loss", *module.loss_names) or (name.startswith("positives") and "." not in name)
-        }
+        names = ("loss", *module.loss_names, POSITIVES)
+        shown = {name: value for name, value in means.items() if name in names}
         self._console.show(progress.epoch, progress.step, shown, module.rate(), left)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -16,6 +16,7 @@ from foveal.checkpoint.transfer import transfer_weights
 from foveal.checkpoint.weight_file import load_weight_file
 from foveal.errors import ModelFileError, UsageError
 from foveal.models.frozen_norm import freeze_batch_norm
+from foveal.models.pretrained import create_pretrained
 
 RGB = tuple[float, float, float]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -46,7 +47,8 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         _check_name(name)
-        whole = _create_whole(name, pretrained=weights == "imagenet")
+        # The image classifier as its authors built it: the names that weight files use.
+        whole = create_pretrained(name) if weights == "imagenet" else timm.create_model(name)
         self.strides = tuple(2**level for level in range(min_level, LAST_LEVEL + 1))
         self.body = _create_features(name, whole, self.strides)
         self.conv_head: nn.Module | None = None
@@ -131,21 +133,6 @@ def _check_name(name: str) -> None:
     near = get_close_matches(name, timm.list_models(), n=3)
     hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"
     raise UsageError(f"unknown backbone {name!r}: {hint}")
-
-
-def _create_whole(name: str, pretrained: bool) -> nn.Module:
-    """The image classifier as its authors built it: the names that weight files use."""
-    if not pretrained:
-        return timm.create_model(name)
-    try:
-        return timm.create_model(name, pretrained=True)
-    # What fails here is the connection, the hub, the file or timm itself: they share no narrower base.
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise ModelFileError(
-            f"no pretrained weights for {name} ({type(error).__name__}: {reason}); "
-            "set backbone.params.weights to a file, or to null for random weights"
-        ) from error
 
 
 def _create_features(name: str, whole: nn.Module, strides: tuple[int, ...]) -> nn.Module:

@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 from foveal.build import build_records
 from foveal.checkpoint.format import CheckpointHeader, load_checkpoint
 from foveal.config.load import load_config
-from foveal.config.schema import CocoSource, Config, Source
+from foveal.config.schema import Config, Source
+from foveal.data.layout import coco_source
 from foveal.data.loader import make_loader
 from foveal.data.records import Records
 from foveal.errors import DataError, UsageError
@@ -49,8 +50,10 @@ def evaluate(
     workers: int = 2,
     quiet: bool = False,
 ) -> Evaluation:
-    """Measure a checkpoint. data: a config file or a COCO JSON; default: the validation set it was trained with.
+    """Measure a checkpoint on labelled pictures.
 
+    data: a config file (its val, or else its train), or a COCO JSON with its pictures beside it or in
+    ``images``; default: the validation set that the checkpoint was trained with.
     output: where to write the JSON (a numbered one where that file is there); default: nothing is written.
     Classes are matched by name.
     """
@@ -125,7 +128,7 @@ def _source(header: CheckpointHeader, data: Path | None) -> Source:
             )
         return config.data.val
     if data.suffix.lower() == ".json":
-        return CocoSource(format="coco", annotations=str(data))
+        return coco_source(data, data.parent)
     section = load_config(data).data
     assert section is not None
     return section.val or section.train

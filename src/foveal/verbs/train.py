@@ -19,6 +19,7 @@ from foveal.config.dump import dump_config
 from foveal.config.load import data_of, load_config
 from foveal.config.schema import Config
 from foveal.data.records import Records
+from foveal.engine.device import trainer_hardware
 from foveal.engine.fit import FitResult, fit
 from foveal.engine.logs import METRICS
 from foveal.engine.random_state import seed_everything
@@ -68,6 +69,7 @@ def train(
     """
     console = Console(quiet=quiet)
     folder, settings = _settings(config, overrides, name, output, resume, device, seed)
+    trainer_hardware(settings.training.device, settings.training.precision)  # refused before anything is made
     train_records, val_records = load_data(settings)
     console.print(describe_data("train", train_records), soft_wrap=True, markup=False)
     if val_records is not None:

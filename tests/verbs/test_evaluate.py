@@ -1,0 +1,159 @@
+"""foveal evaluate: the numbers, the classes, the file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foveal.build import build_records
+from foveal.checkpoint.format import load_checkpoint, save_checkpoint
+from foveal.config.load import data_of, load_config
+from foveal.config.schema import ShapesSource
+from foveal.data.coco import read_coco
+from foveal.data.coco_writer import write_coco
+from foveal.data.records import Records, with_classes
+from foveal.errors import DataError, UsageError
+from foveal.metrics.coco import COCO_METRICS, CocoEvaluator
+from foveal.runtime.predictor import Predictor
+from foveal.verbs.evaluate import evaluate, metrics_table
+
+
+def rename(records: Records, *names: str) -> Records:
+    return replace(records, classes=records.classes._replace(names=names))
+
+
+@pytest.fixture
+def records(trained: Any) -> Records:
+    return read_coco(trained.data / "annotations.json", trained.data / "images")
+
+
+def test_default_is_the_validation_set_of_the_run(trained: Any) -> None:
+    result = evaluate(trained.best, device="cpu", workers=0, quiet=True)
+    assert result.metrics == trained.metrics
+    assert tuple(result.metrics) == COCO_METRICS
+    assert 0.2 < result.metrics["AP50"] <= 1  # it has learned these pictures
+    assert result.pictures == 8
+    written = json.loads((trained.folder / "evaluation.json").read_text())
+    assert {name: written[name] for name in COCO_METRICS} == result.metrics
+    assert list(written) == [*COCO_METRICS, "pictures", "checkpoint", "per_class"]
+    assert written["per_class"] == [row._asdict() for row in result.per_class]
+
+
+def test_equal_to_the_evaluator_fed_by_the_predictor(trained: Any, records: Records) -> None:
+    evaluator = CocoEvaluator(records.ground_truth())
+    predictor = Predictor(trained.best, "cpu", score_thresh=0.0)
+    for picture in range(len(records)):
+        found = predictor(records.path(picture))
+        evaluator.add(int(records.image_ids[picture]), found.boxes, found.scores, found.labels)
+    assert evaluator.compute() == pytest.approx(trained.metrics, abs=1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_batches_and_loader_processes_change_nothing(trained: Any, batch_size: int) -> None:
+    result = evaluate(trained.best, batch_size=batch_size, device="cpu", workers=batch_size // 2, quiet=True)
+    assert result.metrics == pytest.approx(trained.metrics, abs=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["json", "config", "config_without_val"])
+def test_data_by_json_or_config(
+    trained: Any, tmp_path: Path, write_config: Any, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = trained.data / "annotations.json"
+    if kind != "json":
+        val = trained.data if kind == "config" else None
+        data = write_config(tmp_path / "c.yaml", trained.data, val)
+    assert evaluate(trained.best, data, device="cpu", workers=0).metrics == trained.metrics
+    assert f"{data}: 8 pictures, " in capsys.readouterr().out
+
+
+def test_classes_are_matched_by_name(trained: Any, records: Records, tmp_path: Path) -> None:
+    """Other ids, another order, one class more: the same numbers, and the rest is told."""
+    three = with_classes(records, ["green", "blue square", "red circle"])
+    path = tmp_path / "labels.json"
+    write_coco(three, path)
+    content = json.loads(path.read_text())
+    extra = {"id": 999, "image_id": 1, "category_id": content["categories"][0]["id"], "bbox": [1, 1, 9, 9]}
+    content["annotations"].append({**extra, "area": 81, "iscrowd": 0})
+    path.write_text(json.dumps(content))
+    (tmp_path / "images").symlink_to(trained.data / "images")
+    result = evaluate(trained.best, path, device="cpu", workers=0, quiet=True)
+    assert result.metrics == trained.metrics
+    assert [row.name for row in result.per_class] == ["red circle", "blue square"]
+
+
+def test_no_class_in_common(trained: Any, records: Records, tmp_path: Path, write_config: Any) -> None:
+    write_coco(rename(records, "cat", "dog"), tmp_path / "labels.json")
+    (tmp_path / "images").symlink_to(trained.data / "images")
+    said = "no class in common: the model knows red circle, blue square; the labels have cat, dog"
+    with pytest.raises(DataError, match=said):
+        evaluate(trained.best, tmp_path / "labels.json", workers=0, quiet=True)
+    header, state = load_checkpoint(trained.best)
+    other = header.classes._replace(names=("cat", "dog"))
+    save_checkpoint(tmp_path / "other.safetensors", state, replace(header, classes=other))
+    shapes = "{format: shapes, pictures: 4, classes: 1, size: 64}"
+    with pytest.raises(DataError, match="the model knows cat, dog; the labels have red circle"):
+        evaluate(
+            tmp_path / "other.safetensors", write_config(tmp_path / "c.yaml", shapes), workers=0, quiet=True
+        )
+
+
+def test_generated_shapes_go_by_name(trained: Any) -> None:
+    source = ShapesSource(format="shapes", pictures=6, classes=3, size=64)
+    plain = build_records(source)
+    turned = build_records(source, ["blue square", "cat", "red circle"])
+    assert turned.classes.names == ("blue square", "cat", "red circle")
+    assert len(set(turned.classes.ids)) == 3
+    assert turned.fault_counts() == {"unknown_class": int((plain.labels == 2).sum())}
+    for picture in range(len(plain)):
+        old, new = plain.rows(picture), turned.rows(picture)
+        names = [name for name in (plain.classes.names[label] for label in old.labels) if "green" not in name]
+        assert [turned.classes.names[label] for label in new.labels] == [
+            n for n in names if n in turned.classes.names
+        ]
+        assert (plain.load(picture) == turned.load(picture)).all()
+
+
+def test_nothing_is_written_over(trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "e.json"
+    mine.write_text("mine")
+    evaluate(trained.best, output=mine, device="cpu", workers=0)
+    assert mine.read_text() == "mine"
+    assert json.loads((tmp_path / "e-2.json").read_text())["AP"] == trained.metrics["AP"]
+    assert f"written to {tmp_path / 'e-2.json'}" in capsys.readouterr().out
+
+
+def test_checkpoint_without_validation_set(trained: Any, tmp_path: Path) -> None:
+    header, state = load_checkpoint(trained.best)
+    header.config["data"]["val"] = None
+    save_checkpoint(tmp_path / "a.safetensors", state, header)
+    with pytest.raises(UsageError, match=r"names no validation set: give one with --data"):
+        evaluate(tmp_path / "a.safetensors", quiet=True)
+
+
+def test_table(trained: Any, records: Records, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class without a box has dashes; a name with brackets is shown as it is."""
+    from rich.console import Console
+
+    from foveal.verbs.evaluate import Evaluation
+
+    evaluator = CocoEvaluator(
+        with_classes(rename(records, "[red] a", "[/b]"), ["[red] a", "[/b]", "c"]).ground_truth()
+    )
+    result = Evaluation(evaluator.compute(), evaluator.per_class(), 8, evaluator)
+    Console(width=100).print(metrics_table(result, "[x] on 8"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].strip() == "[x] on 8"
+    rows = {line.split("  ")[0].strip(): line.split() for line in lines}
+    assert rows["all"] == ["all", "26", "0.000", "0.000", "0.000", "0.000", "0.000", "-", "0.000"]
+    assert rows["[red] a"][-3:] == ["0.000", "0.000", "0.000"]
+    assert rows["c"] == ["c", "0", "-", "-", "-"]
+    assert "[/b]" in rows
+
+
+def test_data_section_of_the_run_is_the_one_in_the_checkpoint(trained: Any) -> None:
+    data = data_of(load_config(trained.folder / "config.yaml"))
+    assert load_checkpoint(trained.best).header.config["data"] == data.model_dump(mode="json")
