@@ -6,10 +6,14 @@ import warnings
 from typing import Any
 
 import pytest
+import torch
 
-from foveal.build import build_detector
+from foveal.build import build_criterion, build_detector, build_loader
 from foveal.config import schema
+from foveal.data.shapes import make_shapes
 from foveal.errors import ConfigWarning, UsageError
+from foveal.ops.atss import match_atss
+from foveal.ops.matcher import match_iou
 
 
 def model(alpha: float | list[float] = 0.25, name: str = "resnet10t", **params: Any) -> schema.Model:
@@ -39,3 +43,59 @@ def test_frozen_norm_over_random_weights_is_told_once() -> None:
         build_detector(frozen, 2, pretrained=False)  # weights follow
         build_detector(model(batch_norm="trained"), 2)
         build_detector(model(batch_norm="frozen", name="convnext_atto"), 2)  # has no batch norm
+
+
+@pytest.mark.parametrize("channels", [8, 32])
+@pytest.mark.parametrize("norm", ["none", "group_norm", "instance_norm"])
+def test_one_small_picture_is_enough(norm: str, channels: int) -> None:
+    """P6 and P7 of a 64 px picture have one cell; with a channel a group, that is one value to normalise."""
+    architecture = {
+        "backbone": {"name": "lcnet_035", "params": {"weights": None, "batch_norm": "frozen"}},
+        "neck": {
+            "params": {"out_channels": channels, "norm_type": "none" if norm == "instance_norm" else norm}
+        },
+        "head": {"params": {"num_layers": 1, "norm_type": norm}},
+    }
+    detector = build_detector(
+        schema.Model.model_validate({"architecture": architecture}), 2, pretrained=False
+    )
+    for network in (detector.train(), detector.eval()):
+        outputs = network(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+        assert [len(logits[0]) for logits in outputs.cls_logits] == [9 * cells for cells in (64, 16, 4, 1, 1)]
+        assert all(logits.isfinite().all() for logits in outputs.cls_logits)
+
+
+def test_loader_needs_data() -> None:
+    with pytest.raises(UsageError, match="no section 'data'"):
+        build_loader(make_shapes(2), schema.Config(), train=True)
+
+
+def test_loader_augments_and_shuffles_training_alone() -> None:
+    values = {
+        "train": {"format": "shapes"},
+        "image_size": [64, 64],
+        "augment": {"vertical_flip": 1.0, "horizontal_flip": 0.0},
+        "workers": 0,
+    }
+    config = schema.Config.model_validate({"data": values, "training": {"batch_size": 3}})
+    records = make_shapes(8, 2, 64, empty_share=0.0)
+    train, val = (list(build_loader(records, config, train=train)) for train in (True, False))
+    assert [batch.image_ids for batch in val] == [(1, 2, 3), (4, 5, 6), (7, 8)]
+    assert [len(batch.image_ids) for batch in train] == [3, 3]  # an incomplete last batch is left out
+    assert sorted(sum((batch.image_ids for batch in train), ())) != [1, 2, 3, 4, 5, 6]
+    upright = {i: image for batch in val for i, image in zip(batch.image_ids, batch.images, strict=True)}
+    for batch in train:
+        for image_id, image in zip(batch.image_ids, batch.images, strict=True):
+            assert torch.equal(image, upright[image_id].flip(1))
+
+
+@pytest.mark.parametrize(
+    ("assigner", "function"), [({"name": "atss", "topk": 4}, match_atss), ({"name": "iou"}, match_iou)]
+)
+def test_criterion_takes_its_settings(assigner: dict[str, Any], function: Any) -> None:
+    losses = schema.Losses.model_validate({"assigner": assigner, "box": {"name": "giou", "weight": 3.0}})
+    criterion = build_criterion(losses)
+    chosen = criterion.assigner
+    assert chosen.func is function
+    assert chosen.keywords == {key: value for key, value in losses.assigner if key != "name"}
+    assert criterion.box_weight == 3.0

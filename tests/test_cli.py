@@ -38,7 +38,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail() -> str:
         raise error
 
-    monkeypatch.setattr("foveal.verbs.config.schema", fail)
+    monkeypatch.setattr("foveal.config.schema.json_schema", fail)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_warnings_of_ours_are_one_line(
         warnings.warn("of another package", UserWarning, stacklevel=1)
         return "{}"
 
-    monkeypatch.setattr("foveal.verbs.config.schema", warn)
+    monkeypatch.setattr("foveal.config.schema.json_schema", warn)
     others: list[str] = []
 
     def show(message: Warning | str, *_: object) -> None:
@@ -190,7 +190,7 @@ def test_interrupted_while_modules_load() -> None:
         "import os, signal, sys; from foveal import cli\n"
         "class Slow:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'foveal.verbs.config':\n"
+        "        if name == 'foveal.config.schema':\n"
         "            try: os.kill(os.getpid(), signal.SIGINT)\n"
         "            except BaseException: pass\n"  # as some packages do
         "sys.meta_path.insert(0, Slow()); sys.argv[1:] = ['config', 'schema']; cli.main()"

@@ -140,9 +140,9 @@ def predict(
 def config_schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     with _loading():
-        from foveal.verbs.config import schema
+        from foveal.config.schema import json_schema
 
-    print(schema())
+    print(json_schema())
 
 
 @config_app.command("show")

@@ -205,6 +205,37 @@ def test_oddities_are_counted_and_shown(command: Any, tmp_path: Path, write_conf
     assert result["per_class"][1]["AP"] is None
 
 
+def cut(picture: Path) -> None:
+    """Header whole, pixels not: found out only when the picture is needed."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(picture)
+    picture.write_bytes(picture.read_bytes()[:5000])
+
+
+def test_a_picture_cut_off_in_training_is_named_once(command: Any, tmp_path: Path, write_config: Any) -> None:
+    folder = write_coco(tmp_path / "set", GOOD)
+    cut(folder / "images" / "2.png")
+    write_config(tmp_path / "c.yaml", folder)
+    changes = ["training.max_steps=3", "training.batch_size=2"]
+    done = command("train", "c.yaml", *changes, folder=tmp_path)
+    assert done.code == 0
+    assert done.err.count("\n") == 1
+    assert re.search(r"unreadable picture .*set/images/2\.png", done.err)
+    refused_after = command("train", "c.yaml", *changes, "data.strict=true", folder=tmp_path)
+    assert refused_after.code == DATA
+    assert re.fullmatch(r"foveal: .*set/images/2\.png.*\n", refused_after.err)
+
+
+def test_a_picture_cut_off_in_val_is_named(command: Any, tmp_path: Path, write_config: Any) -> None:
+    """A number over fewer pictures would look better than it is: no AP without every picture."""
+    train, val = write_coco(tmp_path / "set", GOOD), write_coco(tmp_path / "val", GOOD)
+    cut(val / "images" / "2.png")
+    write_config(tmp_path / "c.yaml", train, val)
+    done = command("train", "c.yaml", "training.max_steps=1", folder=tmp_path)
+    assert done.code == DATA
+    assert re.fullmatch(r"foveal: .*val/images/2\.png.*\n", done.err)
+
+
 def test_strict_stops_at_a_missing_picture(command: Any, tmp_path: Path, write_config: Any) -> None:
     folder = write_coco(tmp_path / "set", GOOD, pictures=5, on_disk=4)
     write_config(tmp_path / "c.yaml", folder)

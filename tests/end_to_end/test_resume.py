@@ -130,12 +130,3 @@ def test_damaged_resume_state(command: Any, config: Path, undisturbed: Path) -> 
     assert f"{last}: damaged" in done.out
     assert "going on from resume/previous.ckpt" in done.out
     assert_same(run, undisturbed)
-
-
-def test_another_seed_is_another_run(command: Any, config: Path, undisturbed: Path) -> None:
-    done = command("train", config, *CHANGES, "training.max_steps=1", "--seed", "1", folder=config.parent)
-    assert done.code == 0
-    header, state = load_checkpoint(config.parent / "runs" / "tiny" / "last.safetensors")
-    assert header.config["training"]["seed"] == 1
-    other = load_checkpoint(undisturbed / "last.safetensors").state
-    assert any((state[name] != other[name]).any() for name in state)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from pydantic import Field
 
 from foveal.config.data_settings import (
@@ -72,7 +74,10 @@ __all__ = [
     "Source",
     "Training",
     "VocSource",
+    "json_schema",
 ]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Export(Section):
@@ -88,3 +93,9 @@ class Config(Section):
     model: Model = Model()
     training: Training = Training()
     export: Export = Export()
+
+
+def json_schema() -> str:
+    """JSON Schema of the configuration file; editors complete and check YAML from it."""
+    body = {"$schema": DIALECT, **Config.model_json_schema(), "title": "Foveal configuration"}
+    return json.dumps(body, indent=2, ensure_ascii=False)

@@ -18,8 +18,8 @@ def device_type(device: str) -> str:
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
+    kind, colon, index = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and index.isdecimal())):
         raise UsageError(f"training.device: {device!r} is not known; use auto, cpu, cuda, cuda:1 or mps.")
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

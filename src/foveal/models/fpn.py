@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import gcd
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -66,5 +67,15 @@ def _conv(in_channels: int, out_channels: int, kernel: int, stride: int, norm_ty
     if norm_type == "batch_norm":
         layers.append(nn.BatchNorm2d(out_channels))
     elif norm_type == "group_norm":
-        layers.append(nn.GroupNorm(gcd(32, out_channels), out_channels))
+        layers.append(GroupNorm(gcd(32, out_channels), out_channels))
     return nn.Sequential(*layers)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm that also takes one value per group: a map of one cell in a batch of one, a channel a group.
+
+    PyTorch refuses that, even in evaluation, which would make one small picture an error.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +12,17 @@ from torch import nn
 
 from foveal.build import build_detector, build_records
 from foveal.config.load import dump_config, read_config
-from foveal.config.schema import Config, ShapesSource
+from foveal.config.schema import Config, ShapesSource, json_schema
 from foveal.errors import UsageError
 from foveal.models.detector import Detector
 from foveal.ops.letterbox import canvas_size
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 COCO_CLASSES = 80
 
 
 def schema() -> str:
     """JSON Schema of the configuration file; editors complete and check YAML from it."""
-    body = {"$schema": DIALECT, **Config.model_json_schema(), "title": "Foveal configuration"}
-    return json.dumps(body, indent=2, ensure_ascii=False)
+    return json_schema()
 
 
 def show(

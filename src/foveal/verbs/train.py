@@ -24,7 +24,7 @@ from foveal.engine.fit import FitResult, fit
 from foveal.engine.logs import METRICS
 from foveal.engine.random_state import seed_everything
 from foveal.engine.saving import BEST_WEIGHTS, LAST, LAST_WEIGHTS, PREVIOUS
-from foveal.errors import DataError, UsageError
+from foveal.errors import DataError, ModelFileError, UsageError
 from foveal.files import free_name, write_bytes, write_text
 from foveal.metrics.coco import CocoEvaluator
 from foveal.metrics.thresholds import best_f1_thresholds
@@ -211,8 +211,14 @@ def _take_over(detector: Detector, start_from: Path, classes: ClassNames) -> str
     num_anchors = detector.head.num_anchors
     assert isinstance(num_anchors, int)
     transfer = carry_over(source.state, source.header.classes, detector.state_dict(), classes, num_anchors)
+    report = transfer.report
+    # A few small layers fit any network; going on would train the rest from random weights.
+    if len(report.matched) < len(report.missing):
+        raise ModelFileError(
+            f"{start_from}: of another network ({report.summary()}); use its model.architecture"
+        )
     detector.load_state_dict(transfer.state)
-    return transfer.report.summary()
+    return report.summary()
 
 
 def _first_fault(records: Records) -> str:

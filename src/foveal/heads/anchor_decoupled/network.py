@@ -102,8 +102,18 @@ def _norm(channels: int, norm_type: NormType) -> nn.Module:
     if norm_type == "batch_norm":
         return nn.BatchNorm2d(channels)
     if norm_type == "group_norm":
-        return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+        return GroupNorm(math.gcd(GROUPS, channels), channels)
     return InstanceNorm(channels, affine=True)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm that also takes one value per group: a map of one cell in a batch of one, a channel a group.
+
+    PyTorch refuses that, even in evaluation, which would make one small picture an error.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
