@@ -102,7 +102,7 @@ def build_detector(model: schema.Model, num_classes: int, pretrained: bool = Tru
         neck_params.out_channels,
         num_classes,
         strides,
-        head_params.anchor_sizes,
+        head_params.scaled_sizes(),
         head_params.aspect_ratios,
         head_params.num_layers,
         head_params.norm_type,

@@ -96,12 +96,16 @@ def train(
     with _loading():
         from foveal.verbs import train as verb
 
+    changes = list(overrides or ())
+    if resume is not None and config is not None and "=" in str(config):
+        # Without a config the first override stands in its place.
+        changes, config = [str(config), *changes], None
     if show_batch:
         if config is None:
             raise typer.BadParameter("--show-batch needs a config")
-        print(verb.show_batch(config, overrides or (), output))
+        print(verb.show_batch(config, changes, output))
         return
-    verb.train(config, overrides or (), name, output, resume, start_from, device, seed)
+    verb.train(config, changes, name, output, resume, start_from, device, seed)
 
 
 @app.command()

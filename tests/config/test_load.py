@@ -72,6 +72,11 @@ class TestFile:
         assert "no such file" in refusal(tmp_path / "file.yaml")
         assert "is a folder" in refusal(tmp_path)
 
+    def test_early_stopping_needs_something_to_go_by(self, tmp_path: Path) -> None:
+        path = write(tmp_path, SHAPES + "training:\n  early_stopping: 5\n")
+        assert refusal(path).startswith("file.yaml:4: training.early_stopping: goes by the AP on data.val")
+        assert load_config(path, ["data.val={format: shapes, seed: 1}"]).training.early_stopping == 5
+
     def test_data_may_be_left_out_only_where_allowed(self, tmp_path: Path) -> None:
         path = write(tmp_path, "training: {epochs: 3}\n")
         assert load_config(path, require_data=False).data is None

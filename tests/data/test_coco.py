@@ -127,6 +127,14 @@ def test_category_with_only_crowds_is_no_class(folder: Path) -> None:
     assert records.fault_counts() == {"crowd": 1, "unknown_class": 1}
 
 
+@pytest.mark.parametrize(
+    ("value", "crowd"), [("0", False), (0.0, False), ("", False), (True, True), ("1", True)]
+)
+def test_iscrowd_as_exporters_write_it(folder: Path, value: Any, crowd: bool) -> None:
+    records = _read(folder, _content(_box(1), _box(2, iscrowd=value)))
+    assert records.crowd.tolist() == [False, crowd]
+
+
 def test_categories_of_one_name_are_one_class(folder: Path) -> None:
     categories = [{"id": 5, "name": "cat"}, {"id": 3, "name": " cat "}, {"id": 3, "name": "dog"}]
     records = _read(folder, _content(_box(1), _box(2, category_id=5), categories=categories))

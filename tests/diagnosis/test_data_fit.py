@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from foveal.data.sampler import BatchSampler
 from foveal.data.shapes import make_shapes
-from foveal.diagnosis.data_fit import fit_canvas, fit_data, fit_length
+from foveal.diagnosis.data_fit import BATCH_SIZE, fit_canvas, fit_data, fit_length
 
 
 def canvas(width: int, height: int, side: float) -> tuple[int, int, bool]:
@@ -38,9 +39,11 @@ def test_square_where_both_orientations_occur() -> None:
 
 @pytest.mark.parametrize(
     ("pictures", "epochs", "steps", "every"),
-    [(205, 38, 988, 3), (32, 100, 400, 10), (100_000, 12, 150_000, 1), (1, 100, 100, 10)],
+    [(205, 40, 1000, 4), (32, 100, 400, 10), (100_000, 12, 150_000, 1), (1, 100, 100, 10)],
 )
 def test_length(pictures: int, epochs: int, steps: int, every: int) -> None:
+    """Steps are those that the loader makes of that many pictures."""
+    assert steps == epochs * len(BatchSampler(pictures, BATCH_SIZE, (32, 32), drop_last=True))
     fit = fit_length(pictures, 416 * 312)
     assert (fit.epochs, fit.steps, fit.validate_every) == (epochs, steps, every)
     assert fit.minutes == pytest.approx(steps * 2.6 / 60)

@@ -137,6 +137,16 @@ def test_killed_without_a_word(tiny, straight, tmp_path):
     assert steps.count(STEPS) == 2  # its losses, its validation
 
 
+def test_settings_given_on_resuming_act(tiny, tmp_path):
+    """The saved optimiser holds the rate and decay it had; those of now count."""
+    with pytest.raises(Interrupted):
+        start(tiny, tmp_path, stop=signal_at(tiny, 5))
+    start(tiny, tmp_path, resume=True, optimizer=AdamW(lr_per_16=0.16, weight_decay=0.3))
+    groups = torch.load(tmp_path / "resume/last.ckpt", weights_only=True)["optimizer"]["param_groups"]
+    assert {group["initial_lr"] for group in groups} == {0.16 * 4 / 16}
+    assert {group["weight_decay"] for group in groups} == {0.3, 0.0}
+
+
 def test_damaged_last_state_goes_on_from_the_previous(tiny, straight, tmp_path):
     with pytest.raises(Interrupted):
         start(tiny, tmp_path, stop=signal_at(tiny, 13))

@@ -49,6 +49,17 @@ def canvas_batch() -> tuple[BatchDetections, Batch]:
     return BatchDetections(boxes, scores, labels, torch.tensor([2, 1])), batch
 
 
+@pytest.mark.parametrize("first", [-5, 20_230_101_123_045_123, 2**60])
+def test_picture_ids_may_be_any_whole_number(first: int) -> None:
+    """Beyond 2**53 no float64 holds them, and neighbours would fall together."""
+    truth = TRUTH._replace(image_ids=np.array([first + 2, first, first + 1]))
+    evaluator, plain = CocoEvaluator(truth), CocoEvaluator(TRUTH)
+    add_truth(evaluator)
+    add_truth(plain)
+    assert evaluator.compute() == plain.compute()
+    assert [row["image_id"] for row in evaluator.to_coco()] == [first + 2, first + 2, first + 1, first + 1]
+
+
 def test_the_truth_scores_one_and_absent_sizes_are_none() -> None:
     evaluator: Evaluator = CocoEvaluator(TRUTH)
     assert isinstance(evaluator, CocoEvaluator)

@@ -61,6 +61,16 @@ def test_a_head_alone_builds_p3_to_p6_without_weights(head: Path) -> None:
     assert "backbone weights: mobilenetv2_100 of timm" in text
 
 
+def test_octave_scales_multiply_the_sizes(head: Path) -> None:
+    text = printed(head, 1, "model.architecture.head.params.octave_scales=[1, 1.25, 1.5]")
+    rows = [line.replace("│", " ").split() for line in text.splitlines() if line.startswith("│ P")]
+    assert [row[3] for row in rows] == ["9"] * 4
+    assert [row[4:7] for row in rows] == [
+        [low, "-", high]
+        for low, high in zip(("32", "64", "128", "256"), ("48", "96", "192", "384"), strict=True)
+    ]
+
+
 def test_what_is_printed_is_the_built_model(head: Path) -> None:
     detector = show(head, 7, (), Console(file=StringIO()))
     assert detector.strides == (8, 16, 32, 64)

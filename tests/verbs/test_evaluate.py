@@ -16,7 +16,7 @@ from foveal.config.schema import ShapesSource
 from foveal.data.coco import read_coco
 from foveal.data.coco_writer import write_coco
 from foveal.data.records import Records, with_classes
-from foveal.errors import DataError, UsageError
+from foveal.errors import DataError, ModelFileError, UsageError
 from foveal.metrics.coco import COCO_METRICS, CocoEvaluator
 from foveal.runtime.predictor import Predictor
 from foveal.verbs.evaluate import evaluate, metrics_table
@@ -134,6 +134,14 @@ def test_checkpoint_without_validation_set(trained: Any, tmp_path: Path) -> None
         evaluate(tmp_path / "a.safetensors", quiet=True)
 
 
+def test_data_section_of_another_foveal(trained: Any, tmp_path: Path) -> None:
+    header, state = load_checkpoint(trained.best)
+    header.config["data"]["val"]["format"] = "format_of_tomorrow"
+    save_checkpoint(tmp_path / "a.safetensors", state, replace(header, version="9.0"))
+    with pytest.raises(ModelFileError, match=r"a\.safetensors: Foveal 9\.0 wrote a data section .*--data"):
+        evaluate(tmp_path / "a.safetensors", quiet=True)
+
+
 def test_table(trained: Any, records: Records, capsys: pytest.CaptureFixture[str]) -> None:
     """A class without a box has dashes; a name with brackets is shown as it is."""
     from rich.console import Console
@@ -152,6 +160,7 @@ def test_table(trained: Any, records: Records, capsys: pytest.CaptureFixture[str
     assert rows["[red] a"][-3:] == ["0.000", "0.000", "0.000"]
     assert rows["c"] == ["c", "0", "-", "-", "-"]
     assert "[/b]" in rows
+    assert lines[-1].strip() == "all: AR1 0.000  AR10 0.000  ARs 0.000  ARm 0.000  ARl -"
 
 
 def test_data_section_of_the_run_is_the_one_in_the_checkpoint(trained: Any) -> None:

@@ -28,7 +28,7 @@ def make_pictures(folder: Path, *names: str) -> list[Path]:
 
 
 def test_files_folders_and_globs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    a, b, c, d = make_pictures(tmp_path, "set/a.JPG", "set/b.png", "set/deep/c.webp", "other/d.tiff")
+    a, b, c, d = make_pictures(tmp_path, "set/a.JPG", "set/b.png", "set/deep/c.webp", "other/d.jfif")
     (tmp_path / "set" / "notes.txt").write_text("no picture")
     assert find_pictures([str(a)]) == [a]
     assert find_pictures([str(tmp_path / "set")]) == [a, b, c]
@@ -37,7 +37,7 @@ def test_files_folders_and_globs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert find_pictures([str(tmp_path / "*")]) == [d, a, b, c]  # folders that a glob finds are searched
     assert find_pictures([str(b), str(tmp_path / "set"), str(b)]) == [b, a, c]  # none twice
     monkeypatch.chdir(tmp_path)
-    assert find_pictures(["set/a.JPG", "other"]) == [Path("set/a.JPG"), Path("other/d.tiff")]
+    assert find_pictures(["set/a.JPG", "other"]) == [Path("set/a.JPG"), Path("other/d.jfif")]
 
 
 def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -> None:

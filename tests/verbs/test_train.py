@@ -233,6 +233,8 @@ def test_resume_arguments(trained: Any, tmp_path: Path) -> None:
     for extra in ({"config": trained.config}, {"name": "a"}, {"seed": 1}):
         with pytest.raises(UsageError, match="takes the run's own config"):
             train(resume=trained.folder, quiet=True, **extra)
+    with pytest.raises(UsageError, match="give no --from"):
+        train(resume=trained.folder, start_from=trained.best, quiet=True)
     with pytest.raises(UsageError, match="which config"):
         train(quiet=True)
 

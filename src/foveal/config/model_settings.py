@@ -66,6 +66,9 @@ class HeadParams(Section):
         description="side lengths in pixels, one list per pyramid level",
         min_length=1,
     )
+    octave_scales: list[Positive] = Field(
+        [1.0], description="factors on every anchor size, such as [1, 1.26, 1.5874]", min_length=1
+    )
     aspect_ratios: list[Positive] = Field([0.5, 1.0, 2.0], description="height / width", min_length=1)
     anchor_offset: float = Field(0.5, description="anchor centre inside a cell, as a share of the stride")
     num_layers: int = Field(4, ge=0, description="3x3 conv + norm + ReLU blocks in each subnet")
@@ -82,6 +85,12 @@ class HeadParams(Section):
             )
             raise fail("anchor_sizes", message)
         return self
+
+    def scaled_sizes(self) -> list[list[float]]:
+        """Side lengths per level in pixels: every size at every octave scale."""
+        return [
+            [size * scale for size in level for scale in self.octave_scales] for level in self.anchor_sizes
+        ]
 
 
 class Head(Section):
@@ -171,7 +180,11 @@ class Losses(Section):
     assigner: Annotated[IouAssigner | AtssAssigner, Field(discriminator="name")] = IouAssigner()
     classification: Annotated[FocalLoss | QualityFocalLoss, Field(discriminator="name")] = FocalLoss()
     box: BoxLoss = BoxLoss()
-    normalizer: Literal["batch_positives", "image_positives"] = "batch_positives"
+    normalizer: Literal["batch_positives", "image_positives"] = Field(
+        "batch_positives",
+        description="what losses are divided by: the positives of the micro-batch (of all processes), or each "
+        "picture's by its own",
+    )
 
 
 class PostprocessorParams(Section):

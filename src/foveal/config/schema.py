@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from foveal.config.data_settings import (
     Augment,
@@ -33,7 +34,7 @@ from foveal.config.model_settings import (
     PostprocessorParams,
     QualityFocalLoss,
 )
-from foveal.config.section import Section
+from foveal.config.section import Section, fail
 from foveal.config.training_settings import (
     AdamW,
     Ema,
@@ -93,6 +94,14 @@ class Config(Section):
     model: Model = Model()
     training: Training = Training()
     export: Export = Export()
+
+    @model_validator(mode="after")
+    def _early_stopping_can_act(self) -> Self:
+        if self.training.early_stopping is not None and self.data is not None and self.data.val is None:
+            raise fail(
+                "training.early_stopping", "goes by the AP on data.val, and there is none; add it, or null"
+            )
+        return self
 
 
 def json_schema() -> str:

@@ -55,7 +55,9 @@ class Training(Section):
     epochs: int | None = Field(None, gt=0, description="length in passes over the data")
     max_steps: int | None = Field(None, gt=0, description="length in optimiser steps; wins over epochs")
     batch_size: int = Field(8, gt=0, description="pictures per process and micro-batch")
-    accumulate: int = Field(1, gt=0, description="micro-batches per optimiser step")
+    accumulate: int = Field(
+        1, gt=0, description="micro-batches per optimiser step; each divides its losses by its own positives"
+    )
     optimizer: Annotated[AdamW | Sgd, Field(discriminator="name")] = AdamW()
     schedule: Schedule = Schedule()
     clip_grad_norm: float | None = Field(

@@ -175,7 +175,7 @@ def _read_box(
         (x, y, x + width, y + height),
         label,
         where,
-        crowd=bool(entry.get("iscrowd")),
+        crowd=entry.get("iscrowd") not in (None, 0, "", "0"),
         area=as_float(area) if is_number(area) else None,
     )
 

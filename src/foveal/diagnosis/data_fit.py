@@ -90,7 +90,7 @@ def _round_up(side: float) -> int:
 
 def fit_length(pictures: int, pixels: int) -> LengthFit:
     """About 1,000 steps of 8 pictures, but no fewer than 12 epochs and no more than 100."""
-    per_epoch = max(1, math.ceil(pictures / BATCH_SIZE))
+    per_epoch = max(1, pictures // BATCH_SIZE)  # training leaves out an incomplete last batch
     epochs = min(max(round(STEPS / per_epoch), FEWEST_EPOCHS), MOST_EPOCHS)
     steps = epochs * per_epoch
     minutes = steps * BATCH_SIZE * pixels * SECONDS_PER_PIXEL / 60

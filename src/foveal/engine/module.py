@@ -77,11 +77,17 @@ class TrainingModule(pl.LightningModule):
         """Built when the model is on its device."""
         optimizer = build_optimizer(self.model, self.settings, self.trainer.world_size)
         if "optimizer" in self.resumed:
+            # The state brings the settings it was made with; where those of now differ, they count.
+            chosen = [dict(group) for group in optimizer.param_groups]
             optimizer.load_state_dict(self.resumed["optimizer"])
+            for group, settings in zip(optimizer.param_groups, chosen, strict=True):
+                group.update(
+                    {name: value for name, value in settings.items() if name not in ("params", "lr")}
+                )
         return optimizer
 
     def prepare(self) -> None:
-        """Weight average and BatchNorm keeper, once the model is on its device; again is nothing."""
+        """The weight average, once the model is on its device; again is nothing."""
         if self.settings.ema is not None and self.average is None:
             self.average = WeightAverage(self.model, self.settings.ema)
             if "average" in self.resumed:

@@ -154,7 +154,9 @@ class CocoEvaluator:
             if self._truth is None:
                 self._truth = _truth_to_hotcoco(self.ground_truth)
             limits = sorted({min(n, self.max_detections) for n in self._limits()})
-            self._tables = _evaluate(self._truth, self.columns(), self._class_ids, limits)
+            found = self.columns()
+            found = found._replace(image_ids=_image_numbers(self.ground_truth, found.image_ids))
+            self._tables = _evaluate(self._truth, found, self._class_ids, limits)
         return self._tables
 
 
@@ -198,12 +200,18 @@ class _Tables(NamedTuple):
     limits: list[int]
 
 
+def _image_numbers(truth: GroundTruth, image_ids: Array) -> Array:
+    """1..P in the order of the pictures' ids: results go in as float64, which holds no id over 2**53."""
+    return np.searchsorted(np.sort(truth.image_ids), image_ids) + 1
+
+
 def _truth_to_hotcoco(truth: GroundTruth) -> hotcoco.COCO:
-    sizes = zip(truth.image_ids.tolist(), truth.heights.tolist(), truth.widths.tolist(), strict=True)
+    numbers = _image_numbers(truth, truth.image_ids)
+    sizes = zip(numbers.tolist(), truth.heights.tolist(), truth.widths.tolist(), strict=True)
     return hotcoco.COCO.from_arrays(
         [{"id": i, "height": h, "width": w} for i, h, w in sizes],
         [{"id": i, "name": name} for name, i in zip(*truth.classes, strict=True)],
-        np.repeat(truth.image_ids, np.diff(truth.offsets)),
+        np.repeat(numbers, np.diff(truth.offsets)),
         np.asarray(truth.classes.ids, dtype=np.int64)[truth.labels],
         to_xywh(truth.boxes),
         # An annotation of id 0 counts as no match in COCO's tables, whatever it is matched with.

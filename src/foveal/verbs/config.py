@@ -75,7 +75,7 @@ def level_table(config: Config, detector: Detector, title: str) -> Table:
         justify: JustifyMethod = "left" if name == "level" else "right"
         table.add_column(name, justify=justify, no_wrap=name in ("level", "sides, px"))
     size = canvas_size(*config.data.image_size) if config.data else None
-    for stride, sides in zip(detector.strides, head.anchor_sizes, strict=True):
+    for stride, sides in zip(detector.strides, head.scaled_sizes(), strict=True):
         grid = "x".join(str(math.ceil(side / stride)) for side in size) if size else "-"
         table.add_row(
             f"P{int(math.log2(stride))}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from pydantic import ValidationError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -18,11 +19,11 @@ from torch.utils.data import DataLoader
 from foveal.build import build_records
 from foveal.checkpoint.format import CheckpointHeader, load_checkpoint
 from foveal.config.load import load_config
-from foveal.config.schema import Config, Source
+from foveal.config.schema import Data, Source
 from foveal.data.layout import coco_source
 from foveal.data.loader import make_loader
 from foveal.data.records import Records
-from foveal.errors import DataError, UsageError
+from foveal.errors import DataError, ModelFileError, UsageError
 from foveal.files import free_name, write_text
 from foveal.metrics.coco import ClassResult, CocoEvaluator
 from foveal.runtime.device import resolve_device
@@ -59,7 +60,7 @@ def evaluate(
     """
     loaded = load_checkpoint(checkpoint)
     console = Console(quiet=quiet)
-    source = _source(loaded.header, data)
+    source = _own_validation_set(loaded.header, checkpoint) if data is None else _source(data)
     records = _records(source, loaded.header)
     if data is not None:
         console.print(describe_data(str(data), records), soft_wrap=True, markup=False)
@@ -100,8 +101,16 @@ def write_evaluation(result: Evaluation, path: Path, checkpoint: Path) -> None:
 
 
 def metrics_table(result: Evaluation, title: str) -> Table:
-    """The numbers as a table: all classes first, then each."""
-    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    """The twelve numbers and those of each class: all classes first, the further recalls under the table."""
+    recalls = (f"{name} {_number(result.metrics[name])}" for name in ("AR1", "AR10", "ARs", "ARm", "ARl"))
+    table = Table(
+        title=escape(title),
+        title_justify="left",
+        caption=f"all: {'  '.join(recalls)}",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("class", no_wrap=True, min_width=12)
     columns = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
     for column in ("boxes", *columns):
@@ -119,14 +128,23 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _source(header: CheckpointHeader, data: Path | None) -> Source:
-    if data is None:
-        config = Config.model_validate(header.config)
-        if config.data is None or config.data.val is None:
-            raise UsageError(
-                "the checkpoint names no validation set: give one with --data CONFIG.yaml or COCO.json"
-            )
-        return config.data.val
+def _own_validation_set(header: CheckpointHeader, checkpoint: Path) -> Source:
+    values = header.config.get("data")
+    try:
+        section = None if values is None else Data.model_validate(values)
+    except ValidationError as error:
+        raise ModelFileError(
+            f"{checkpoint}: Foveal {header.version} wrote a data section that this one cannot read "
+            f"({error.errors()[0]['msg']}); give the data with --data CONFIG.yaml or COCO.json"
+        ) from error
+    if section is None or section.val is None:
+        raise UsageError(
+            "the checkpoint names no validation set: give one with --data CONFIG.yaml or COCO.json"
+        )
+    return section.val
+
+
+def _source(data: Path) -> Source:
     if data.suffix.lower() == ".json":
         return coco_source(data, data.parent)
     section = load_config(data).data

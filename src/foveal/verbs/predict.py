@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from glob import glob
@@ -13,13 +14,11 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from foveal.data.decode import EXTENSIONS
 from foveal.errors import DataError, DiskError
 from foveal.files import free_name, write_text
 from foveal.runtime.detections import Detections
 from foveal.runtime.predictor import Predictor
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Pictures that a folder is searched for, in any case."""
 
 
 class Prediction(NamedTuple):
@@ -60,6 +59,7 @@ def predict(
     output = free_name(output)
     done: list[Prediction] = []
     failed: list[tuple[Path, str]] = []
+    stems = Counter(path.stem for path in paths)
     hidden = not console.is_terminal  # a transient bar leaves an empty line in a file
     for path in track(paths, "predicting", console=console, transient=True, disable=hidden):
         try:
@@ -69,7 +69,7 @@ def predict(
             console.print(str(error), style="yellow", soft_wrap=True, markup=False)
             continue
         if pictures:
-            _save_picture(detections.draw(), _target(output, path, paths))
+            _save_picture(detections.draw(), _target(output, path, stems[path.stem] > 1))
         # The drawn picture is on disk: a long run must not hold every picture in memory.
         done.append(Prediction(path, replace(detections, picture=None)))
     if not done:
@@ -86,7 +86,7 @@ def find_pictures(sources: Sequence[str]) -> list[Path]:
     for source in sources:
         matches = list(_expand(source))
         if not matches:
-            raise DataError(f"{source}: no picture there (looked for {', '.join(SUFFIXES)})")
+            raise DataError(f"{source}: no picture there (looked for {', '.join(sorted(EXTENSIONS))})")
         found.update(dict.fromkeys(matches))
     return list(found)
 
@@ -94,7 +94,7 @@ def find_pictures(sources: Sequence[str]) -> list[Path]:
 def _expand(source: str) -> Iterator[Path]:
     path = Path(source).expanduser()
     if path.is_dir():
-        yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
     elif path.exists():
         yield path
     else:
@@ -118,10 +118,9 @@ def coco_json(predictions: Sequence[Prediction], predictor: Predictor) -> dict[s
     return {"images": images, "categories": categories, "annotations": annotations}
 
 
-def _target(output: Path, path: Path, paths: Sequence[Path]) -> Path:
-    """Where a drawn picture goes: its own name, with its folder's where two share it."""
-    twins = sum(other.stem == path.stem for other in paths) > 1
-    name = f"{path.parent.name}_{path.name}" if twins else path.name
+def _target(output: Path, path: Path, shared: bool) -> Path:
+    """Where a drawn picture goes: its own name, with its folder's where another picture has it, too."""
+    name = f"{path.parent.name}_{path.name}" if shared else path.name
     return output / Path(name).with_suffix(".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png")
 
 

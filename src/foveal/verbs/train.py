@@ -68,6 +68,8 @@ def train(
     on with (no config then). start_from: a checkpoint whose weights are taken over, class by class name.
     """
     console = Console(quiet=quiet)
+    if resume is not None and start_from is not None:
+        raise UsageError("--resume goes on with the run's own weights: give no --from with it")
     folder, settings = _settings(config, overrides, name, output, resume, device, seed)
     trainer_hardware(settings.training.device, settings.training.precision)  # refused before anything is made
     train_records, val_records = load_data(settings)

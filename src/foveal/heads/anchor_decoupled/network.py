@@ -124,9 +124,3 @@ class InstanceNorm(nn.InstanceNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
-
-
-def anchor_levels(head: AnchorDecoupledHead, image_size: tuple[int, int]) -> tuple[int, ...]:
-    """Number of anchors per level on a canvas of (height, width)."""
-    sides = [(-(-image_size[0] // s), -(-image_size[1] // s)) for s in head.strides]
-    return tuple(torch.tensor(sides).prod(dim=1).mul(head.num_anchors).tolist())
