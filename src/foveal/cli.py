@@ -103,6 +103,7 @@ def train(
     if show_batch:
         if config is None:
             raise typer.BadParameter("--show-batch needs a config")
+        changes += [] if seed is None else [f"training.seed={seed}"]
         print(verb.show_batch(config, changes, output))
         return
     verb.train(config, changes, name, output, resume, start_from, device, seed)
@@ -178,7 +179,7 @@ def _leave(*_: object) -> None:
 
 
 def main() -> None:
-    """Entry point: runs the command and exits with a code of RELIABILITY's table."""
+    """Entry point: runs the command and exits with a code of the README's table."""
     debug = "--debug" in sys.argv[1:]
     if debug:  # accepted in any place, as people add it to the end of the line that failed
         sys.argv.remove("--debug")

@@ -21,7 +21,7 @@ from foveal.config.schema import Augment
 from foveal.data.loader import Loader, make_loader
 from foveal.data.shapes import ShapesRecords, make_shapes
 from foveal.errors import DataError
-from foveal.ops.letterbox import undo_boxes
+from foveal.ops.letterbox import PAD_VALUE, undo_boxes
 from foveal.types import Batch
 
 EVERYTHING = Augment(
@@ -183,9 +183,23 @@ def test_unreadable_pictures_are_replaced_and_reported_once(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(("train", "strict"), [(False, False), (True, True)])
-def test_unreadable_picture_is_an_error_in_one_line(workers: int, train: bool, strict: bool) -> None:
-    loader = make_loader(broken(Broken), (64, 64), 4, train=train, strict=strict, workers=workers)
+def test_unreadable_pictures_are_measured_as_missed(workers: int, caplog: pytest.LogCaptureFixture) -> None:
+    records = broken(Broken)
+    loader = make_loader(records, (64, 64), 4, train=False, workers=workers)
+    with caplog.at_level(logging.WARNING, logger="foveal.data"):
+        batch = next(iter(loader))
+    assert batch.image_ids == (1, 2, 3, 4)
+    assert [len(target.boxes) for target in batch.targets] == [len(records.rows(p).boxes) for p in range(4)]
+    assert all((batch.images[place] == PAD_VALUE).all() for place in (2, 3))
+    assert not (batch.images[0] == PAD_VALUE).all()
+    assert len(loader.unreadable) == 2
+    assert "its boxes count as missed" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("train", [False, True])
+def test_strict_makes_an_unreadable_picture_an_error_in_one_line(workers: int, train: bool) -> None:
+    loader = make_loader(broken(Broken), (64, 64), 4, train=train, strict=True, workers=workers)
     with pytest.raises(DataError) as caught:
         list(loader)
     assert "\n" not in str(caught.value)

@@ -72,11 +72,11 @@ def test_an_empty_choice_is_empty() -> None:
         assert empty.boxes.shape == (0, 4)
 
 
-def test_above_includes_the_threshold_itself() -> None:
+def test_above_is_strict() -> None:
     detections = three()
-    assert detections.above(0.5).names == ("dog", "cat")
-    assert detections.above(0.9).names == ("dog",)
-    assert len(detections.above(0.91)) == 0
+    assert detections.above(0.4).names == ("dog", "cat")
+    assert detections.above(0.5).names == ("dog",)
+    assert len(detections.above(0.9)) == 0  # strictly above
     assert detections.above({"dog": 0.5, "cat": 0.6}).scores.tolist() == pytest.approx([0.9])
     assert detections.above({"dog": 0.5}).names == ("dog", "cat")
     assert detections.above({"dog": 0.5}, default=0.7).names == ("dog",)

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from foveal.config.schema import Augment
-from foveal.data.pictures import Pictures, collate, unpack
+from foveal.data.pictures import Pictures, Unreadable, collate, unpack
 from foveal.data.records import Records
 from foveal.data.sampler import BatchSampler, class_aware_weights
 from foveal.errors import DataError
@@ -25,10 +25,13 @@ from foveal.types import Batch
 logger = logging.getLogger("foveal.data")
 
 
+INSTEAD: dict[Unreadable, str] = {"next": "replaced by the next one", "blank": "its boxes count as missed"}
+
+
 class Loader(DataLoader[Any]):
     """Yields ``Batch``; ``state_dict`` is exact whatever the workers have read ahead.
 
-    ``unreadable`` lists the pictures that were replaced, each reported once by a warning in the log.
+    ``unreadable`` lists the pictures that could not be read, each reported once by a warning in the log.
     """
 
     batch_sampler: BatchSampler
@@ -83,7 +86,7 @@ class Loader(DataLoader[Any]):
         for line in lines:
             if line not in self._unreadable:
                 self._unreadable[line] = None
-                logger.warning("unreadable picture replaced by the next one: %s", line)
+                logger.warning("unreadable picture, %s: %s", INSTEAD[self.dataset.unreadable], line)
 
 
 def make_loader(
@@ -105,7 +108,8 @@ def make_loader(
     image_size: (height, width), rounded up to whole strides of the network.
     train: shuffles, augments, drops an incomplete last batch (unless it is the only one), and replaces an
     unreadable picture by the next one. Otherwise: every picture once, in order, as it is, and an unreadable
-    picture is a DataError, as it is with ``strict``. batch_size is per process.
+    one as an empty canvas, so that its boxes count as missed. Both are reported; with ``strict`` they are a
+    DataError. batch_size is per process.
     """
     if len(records) == 0:
         raise DataError(f"{records.root}: no pictures")
@@ -122,7 +126,8 @@ def make_loader(
         rank=rank,
         world_size=world_size,
     )
-    pictures = Pictures(records, augment if train else None, seed, replace_unreadable=train and not strict)
+    unreadable: Unreadable = "error" if strict else "next" if train else "blank"
+    pictures = Pictures(records, augment if train else None, seed, unreadable)
     return Loader(
         pictures,
         batch_sampler=sampler,

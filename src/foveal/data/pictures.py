@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,11 +14,16 @@ from foveal.data.augment import Sample, augment, mosaic
 from foveal.data.records import Records
 from foveal.data.sampler import Item, make_rng
 from foveal.errors import DataError
-from foveal.ops.letterbox import apply_boxes, apply_letterbox, fit_letterbox
+from foveal.ops.letterbox import PAD_VALUE, apply_boxes, apply_letterbox, fit_letterbox
 from foveal.types import Array, Batch, Letterbox, Target
 
 MOST_UNREADABLE = 100
 """Unreadable pictures in a row after which looking for a readable one is given up."""
+
+
+Unreadable = Literal["next", "blank", "error"]
+"""What takes the place of a picture that cannot be read: the next readable one (training), an empty canvas whose
+boxes then count as missed (evaluation), or nothing: it is an error."""
 
 
 class Loaded(NamedTuple):
@@ -28,19 +33,17 @@ class Loaded(NamedTuple):
     image_id: int
     letterbox: Letterbox
     unreadable: tuple[str, ...]
-    """A line for every picture that could not be read and was replaced."""
+    """A line for every picture that could not be read."""
 
 
 class Pictures(Dataset[Any]):
     """Loads one item; everything random follows from (seed, epoch, picture, occurrence)."""
 
-    def __init__(
-        self, records: Records, augment: Augment | None, seed: int, replace_unreadable: bool
-    ) -> None:
+    def __init__(self, records: Records, augment: Augment | None, seed: int, unreadable: Unreadable) -> None:
         self.records = records
         self.augment = augment
         self.seed = seed
-        self.replace_unreadable = replace_unreadable
+        self.unreadable = unreadable
 
     def __getitem__(self, item: Item) -> Loaded | DataError:
         """The picture, or the error that the main process is to raise."""
@@ -69,17 +72,20 @@ class Pictures(Dataset[Any]):
         return Loaded(placed, image_id, letterbox, tuple(unreadable))
 
     def _read(self, index: int, unreadable: list[str]) -> tuple[int, Sample]:
-        """The picture at ``index`` or, where that is allowed, the next readable one."""
+        """The picture at ``index``, or what is to stand in its place where it cannot be read."""
         for step in range(min(MOST_UNREADABLE, len(self.records))):
             place = (index + step) % len(self.records)
             try:
                 pixels = self.records.load(place)
             except (DataError, OSError) as error:
                 line = _name(error, self.records, place)
-                if not self.replace_unreadable:
+                if self.unreadable == "error":
                     raise DataError(line) from error
                 unreadable.append(line)
-                continue
+                if self.unreadable == "next":
+                    continue
+                size = int(self.records.heights[place]), int(self.records.widths[place])
+                pixels = np.full((*size, 3), PAD_VALUE, dtype=np.uint8)
             return place, _sample(pixels, self.records, place)
         raise DataError(f"{len(unreadable)} pictures in a row cannot be read; the first: {unreadable[0]}")
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from math import gcd
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from foveal.ops.norms import GroupNorm
 
 
 class FeaturePyramid(nn.Module):
@@ -69,13 +70,3 @@ def _conv(in_channels: int, out_channels: int, kernel: int, stride: int, norm_ty
     elif norm_type == "group_norm":
         layers.append(GroupNorm(gcd(32, out_channels), out_channels))
     return nn.Sequential(*layers)
-
-
-class GroupNorm(nn.GroupNorm):
-    """Group norm that also takes one value per group: a map of one cell in a batch of one, a channel a group.
-
-    PyTorch refuses that, even in evaluation, which would make one small picture an error.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)

@@ -94,7 +94,7 @@ class Detections:
         )
 
     def above(self, threshold: float | Mapping[str, float], default: float = 0.0) -> Detections:
-        """Detections whose score is at least the threshold: one number, or one per class name.
+        """Detections whose score is above the threshold: one number, or one per class name.
 
         default: threshold of the names that a mapping does not hold.
         """
@@ -102,7 +102,7 @@ class Detections:
             limits = torch.tensor([threshold.get(name, default) for name in self.names], dtype=torch.float64)
         else:
             limits = torch.full((len(self),), float(threshold), dtype=torch.float64)
-        return self[self.scores.cpu() >= limits.to(self.scores.dtype)]
+        return self[self.scores.cpu() > limits.to(self.scores.dtype)]
 
     def draw(self, picture: Picture | None = None) -> Image.Image:
         """The picture with the boxes on it; a class has the same colour in every picture.

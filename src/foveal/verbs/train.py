@@ -19,7 +19,7 @@ from foveal.config.dump import dump_config
 from foveal.config.load import data_of, load_config
 from foveal.config.schema import Config
 from foveal.data.records import Records
-from foveal.engine.device import trainer_hardware
+from foveal.engine.device import trainer_hardware, world_size
 from foveal.engine.fit import FitResult, fit
 from foveal.engine.logs import METRICS
 from foveal.engine.random_state import seed_everything
@@ -67,6 +67,10 @@ def train(
     file's name; an existing folder is never written over, a number is added instead. resume: a run folder to go
     on with (no config then). start_from: a checkpoint whose weights are taken over, class by class name.
     """
+    if world_size() > 1:
+        raise UsageError(
+            "several processes: validation and the run folder are not shared yet; start one process"
+        )
     console = Console(quiet=quiet)
     if resume is not None and start_from is not None:
         raise UsageError("--resume goes on with the run's own weights: give no --from with it")

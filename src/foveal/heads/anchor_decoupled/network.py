@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from foveal.ops.anchors import cell_anchors, grid_anchors
+from foveal.ops.norms import GroupNorm, InstanceNorm
 from foveal.types import HeadOutputs
 
 NormType = Literal["none", "batch_norm", "group_norm", "instance_norm"]
@@ -104,23 +104,3 @@ def _norm(channels: int, norm_type: NormType) -> nn.Module:
     if norm_type == "group_norm":
         return GroupNorm(math.gcd(GROUPS, channels), channels)
     return InstanceNorm(channels, affine=True)
-
-
-class GroupNorm(nn.GroupNorm):
-    """Group norm that also takes one value per group: a map of one cell in a batch of one, a channel a group.
-
-    PyTorch refuses that, even in evaluation, which would make one small picture an error.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
-
-
-class InstanceNorm(nn.InstanceNorm2d):
-    """Instance norm that also takes a map of one cell, such as P7 of a 128 px picture: its output is the bias.
-
-    PyTorch refuses such a map, which would make a small picture an error.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
