@@ -59,7 +59,9 @@ def test_the_numbers_follow_the_precision_of_the_model() -> None:
     assert recorder.seen[0].dtype == torch.float64
 
 
-def test_mean_and_std_are_no_weights() -> None:
+def test_mean_and_std_travel_with_the_weights_but_are_not_trained() -> None:
     detector, _ = make()
-    assert set(detector.state_dict()) == {"backbone.conv.weight", "backbone.conv.bias"}
+    weights = {"backbone.conv.weight", "backbone.conv.bias"}
+    assert {name for name, _ in detector.named_parameters()} == weights
+    assert set(detector.state_dict()) == weights | {"mean", "scale"}
     assert detector.strides == (8,)

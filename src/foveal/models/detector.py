@@ -34,8 +34,9 @@ class Detector(nn.Module):
         self.neck = neck
         self.head = head
         self.strides = tuple(strides)
-        self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("scale", 1 / (torch.tensor(list(std)).view(1, 3, 1, 1) * 255), persistent=False)
+        # Kept with the weights: what a later timm says of this backbone must not change a trained model.
+        self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1) * 255)
+        self.register_buffer("scale", 1 / (torch.tensor(list(std)).view(1, 3, 1, 1) * 255))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> HeadOutputs:
