@@ -111,7 +111,9 @@ def test_the_prior_tames_the_first_loss() -> None:
 def detector() -> Detector:
     """The defaults, on a small backbone with random weights."""
     torch.manual_seed(0)
-    backbone = schema.Backbone(name="resnet18", params=schema.BackboneParams(weights=None))
+    backbone = schema.Backbone(
+        name="resnet18", params=schema.BackboneParams(weights=None, batch_norm="trained")
+    )
     model = schema.Model(architecture=schema.Architecture(backbone=backbone))
     return build_detector(model, CLASSES).eval()
 

@@ -220,20 +220,26 @@ def test_a_picture_cut_off_in_training_is_named_once(command: Any, tmp_path: Pat
     done = command("train", "c.yaml", *changes, folder=tmp_path)
     assert done.code == 0
     assert done.err.count("\n") == 1
-    assert re.search(r"unreadable picture .*set/images/2\.png", done.err)
+    assert re.search(r"unreadable picture, replaced by the next one: .*set/images/2\.png", done.err)
     refused_after = command("train", "c.yaml", *changes, "data.strict=true", folder=tmp_path)
     assert refused_after.code == DATA
     assert re.fullmatch(r"foveal: .*set/images/2\.png.*\n", refused_after.err)
 
 
-def test_a_picture_cut_off_in_val_is_named(command: Any, tmp_path: Path, write_config: Any) -> None:
-    """A number over fewer pictures would look better than it is: no AP without every picture."""
+def test_a_picture_cut_off_in_val_counts_as_missed(command: Any, tmp_path: Path, write_config: Any) -> None:
+    """A number over fewer pictures would look better than it is: its boxes stay in the count."""
     train, val = write_coco(tmp_path / "set", GOOD), write_coco(tmp_path / "val", GOOD)
     cut(val / "images" / "2.png")
     write_config(tmp_path / "c.yaml", train, val)
     done = command("train", "c.yaml", "training.max_steps=1", folder=tmp_path)
-    assert done.code == DATA
-    assert re.fullmatch(r"foveal: .*val/images/2\.png.*\n", done.err)
+    assert done.code == 0
+    assert re.search(r"unreadable picture, its boxes count as missed: .*val/images/2\.png", done.err)
+    result = json.loads((tmp_path / "runs" / "c" / "evaluation.json").read_text())
+    assert result["pictures"] == 4
+    assert sum(row["boxes"] for row in result["per_class"]) == 4
+    refused = command("train", "c.yaml", "training.max_steps=1", "data.strict=true", folder=tmp_path)
+    assert refused.code == DATA
+    assert re.search(r"foveal: .*val/images/2\.png", refused.err)
 
 
 def test_strict_stops_at_a_missing_picture(command: Any, tmp_path: Path, write_config: Any) -> None:
