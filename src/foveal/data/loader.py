@@ -35,6 +35,7 @@ class Loader(DataLoader[Any]):
     """
 
     batch_sampler: BatchSampler
+    dataset: Pictures
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
