@@ -15,6 +15,7 @@ from foveal.data.records import Records
 from foveal.data.shapes import make_shapes, write_shapes
 from foveal.files import free_name, write_text
 from foveal.runtime.draw import Boxes, contact_sheet
+from foveal.verbs.evaluate import metrics_table
 from foveal.verbs.predict import Prediction, predict
 from foveal.verbs.train import load_data, train
 
@@ -60,11 +61,10 @@ def demo(output: Path = Path("runs/demo"), quiet: bool = False, overrides: Seque
     sheet = folder / SHEET_FILE
     _draw_sheet(held_out, found.predictions, sheet)
     seconds = time.monotonic() - began
+    assert result.evaluation is not None
+    console.print(metrics_table(result.evaluation, f"The demo on {len(held_out)} held-out pictures"))
     console.print(f"contact sheet: {sheet}", soft_wrap=True, markup=False)
-    ap, ap50 = result.metrics["AP"], result.metrics["AP50"]
-    console.print(
-        f"AP {ap:.3f}, AP50 {ap50:.3f} on {len(held_out)} held-out pictures, in {seconds:.0f} seconds"
-    )
+    console.print(f"done in {seconds:.0f} seconds")
     return DemoResult(folder, result.metrics, sheet, seconds)
 
 

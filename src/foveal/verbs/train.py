@@ -46,8 +46,13 @@ class TrainResult(NamedTuple):
 
     folder: Path
     fit: FitResult
-    metrics: dict[str, float | None]
-    """The 12 COCO numbers of ``best.safetensors`` on the validation set; empty without one."""
+    evaluation: Evaluation | None
+    """``best.safetensors`` on the validation set; None without one."""
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The 12 COCO numbers; empty without a validation set."""
+        return {} if self.evaluation is None else self.evaluation.metrics
 
 
 def train(
@@ -104,7 +109,7 @@ def train(
         resume,
         quiet,
     )
-    metrics: dict[str, float | None] = {}
+    best = None
     if val_records is not None:
         best = evaluate(
             result.best_file,
@@ -113,11 +118,10 @@ def train(
             workers=data_of(settings).workers,
             quiet=quiet,
         )
-        metrics = best.metrics
         write_evaluation(best, folder / EVALUATION_FILE, result.best_file)
         _store_thresholds(result.best_file, best)
     console.print(f"run folder: {folder}", soft_wrap=True, markup=False)
-    return TrainResult(folder, result, metrics)
+    return TrainResult(folder, result, best)
 
 
 def show_batch(config: Path, overrides: Sequence[str] = (), output: Path = Path("runs")) -> Path:
