@@ -70,12 +70,15 @@ def init(
     data: Annotated[str, typer.Argument(help="folder or COCO JSON to look at, or 'shapes'")],
     output: Annotated[Path, typer.Option("-o", "--output", help="YAML file to write")] = Path("config.yaml"),
     force: Annotated[bool, typer.Option("--force", help="write over an existing file")] = False,
+    pictures: Annotated[
+        Path | None, typer.Option(help="with shapes: new folder for the pictures and their COCO labels")
+    ] = None,
 ) -> None:
     """Look at the data and write a config for it."""
     with _loading():
         from foveal.verbs.init import init as run
 
-    run(data, output, force=force)
+    run(data, output, force=force, pictures=pictures)
 
 
 @app.command()

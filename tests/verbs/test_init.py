@@ -159,6 +159,22 @@ def test_no_flip_where_a_class_has_a_side(tmp_path: Path) -> None:
     assert data_of(config).augment.horizontal_flip == 0.5
 
 
+def test_shapes_can_be_written_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foveal.verbs.init.SHAPES_PICTURES", 6)
+    monkeypatch.setattr("foveal.verbs.init.SHAPES_VAL", 3)
+    folder = tmp_path / "shapes"
+    config = load_config(init("shapes", tmp_path / "s.yaml", quiet=True, pictures=folder))
+    assert config.data is not None
+    records = build_records(config.data.train)
+    assert len(records) == len(list((folder / "train" / "images").iterdir())) == 6
+    assert len(records.boxes) > 0
+    assert records.load(0).shape == (160, 160, 3)
+    with pytest.raises(UsageError, match="not there yet"):
+        init("shapes", tmp_path / "t.yaml", quiet=True, pictures=folder)
+    with pytest.raises(UsageError, match="shapes only"):
+        init(folder, tmp_path / "t.yaml", quiet=True, pictures=tmp_path / "new")
+
+
 def test_shapes_need_nothing(tmp_path: Path) -> None:
     config = load_config(init("shapes", tmp_path / "shapes.yaml", quiet=True))
     data = data_of(config)

@@ -81,18 +81,19 @@ def data_text(parts: Parts, output: Path) -> str:
     return _text(proposal, output, val, fit.length)
 
 
-def shapes_text(output: Path) -> str:
-    """YAML for generated shapes: no files and no network needed."""
+def shapes_text(output: Path, written: tuple[CocoSource, CocoSource] | None = None) -> str:
+    """YAML for generated shapes: no network needed. written: train and val where they were put on disk."""
     length = fit_length(SHAPES_PICTURES, SHAPES_SIZE**2)
-    data = {
-        "train": SHAPES,
-        "val": {**SHAPES, "pictures": SHAPES_VAL, "seed": 1},
-        "image_size": [SHAPES_SIZE, SHAPES_SIZE],
-    }
+    sources = [SHAPES, {**SHAPES, "pictures": SHAPES_VAL, "seed": 1}]
+    if written is not None:
+        sources = [_source(source, output.absolute().parent) for source in written]
+    data = {"train": sources[0], "val": sources[1], "image_size": [SHAPES_SIZE, SHAPES_SIZE]}
     model = _model(SHAPES_SIZES, [0.5, 1.0, 2.0], 3, None)
     model["architecture"]["backbone"]["params"]["batch_norm"] = "trained"
     comments = {
-        "data": "Pictures are drawn while they are read; another seed gives other pictures of the same classes.",
+        "data": "Pictures are drawn while they are read; another seed gives other pictures of the same classes."
+        if written is None
+        else "Generated pictures, with their labels as COCO JSON.",
         "model.architecture.backbone.params.weights": "null: from random weights, so that nothing is downloaded",
     }
     proposal = Proposal({"data": data, "model": model, "training": _training(length)}, comments)

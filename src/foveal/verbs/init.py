@@ -10,8 +10,9 @@ from foveal.build import build_records
 from foveal.config.load import load_config
 from foveal.config.schema import CocoSource, VocSource
 from foveal.data.layout import Layout, find_layout
+from foveal.data.shapes import make_shapes, write_shapes
 from foveal.data.split import VAL_SHARE, SplitFile, split_source
-from foveal.diagnosis.proposal import Parts, data_text, shapes_text
+from foveal.diagnosis.proposal import SHAPES_PICTURES, SHAPES_SIZE, SHAPES_VAL, Parts, data_text, shapes_text
 from foveal.errors import DataError, UsageError
 from foveal.files import write_text
 from foveal.verbs.summary import describe_data
@@ -19,20 +20,27 @@ from foveal.verbs.summary import describe_data
 Source = CocoSource | VocSource
 
 
-def init(source: str | Path, output: Path, force: bool = False, quiet: bool = False) -> Path:
+def init(
+    source: str | Path, output: Path, force: bool = False, quiet: bool = False, pictures: Path | None = None
+) -> Path:
     """Writes a commented configuration for a folder of labelled pictures, a COCO JSON file, or ``shapes``.
 
     output: the YAML file; one that is there is only replaced with ``force``. Where the data has one part alone,
     two fixed parts of it are written beside the configuration; the data's own folder is never written to.
+    pictures: with ``shapes``, a new folder that the pictures and their COCO labels are written into.
     UsageError: output is taken. DataError: no labels found, or none that can be trained on.
     """
     output, console = Path(output), Console(quiet=quiet, highlight=False)
     if output.is_dir():
         raise UsageError(f"{output}: is a folder; give the name of the YAML file to write")
     _keep(output, force)
+    if pictures is not None and (str(source) != "shapes" or pictures.exists()):
+        raise UsageError(
+            f"--pictures {pictures}: takes a folder that is not there yet, and goes with shapes only"
+        )
     if str(source) == "shapes":
         files: tuple[SplitFile, ...] = ()
-        text = shapes_text(output)
+        text = shapes_text(output, None if pictures is None else _draw_shapes(pictures))
     else:
         parts, files = read_parts(Path(source).expanduser(), output)
         for file in files:
@@ -45,6 +53,20 @@ def init(source: str | Path, output: Path, force: bool = False, quiet: bool = Fa
     load_config(output)
     console.print(f"wrote {output}; next: foveal train {output}", markup=False, soft_wrap=True)
     return output
+
+
+def _draw_shapes(folder: Path) -> tuple[CocoSource, CocoSource]:
+    """Generate the training and the validation pictures, and write them as COCO."""
+    train, val = (
+        write_shapes(make_shapes(number, size=SHAPES_SIZE, seed=seed), folder / split)
+        for seed, (split, number) in enumerate((("train", SHAPES_PICTURES), ("val", SHAPES_VAL)))
+    )
+    return _coco(train), _coco(val)
+
+
+def _coco(annotations: Path) -> CocoSource:
+    labels = annotations.absolute()
+    return CocoSource(format="coco", annotations=str(labels), images=str(labels.parent / "images"))
 
 
 def _keep(path: Path, force: bool) -> None:
