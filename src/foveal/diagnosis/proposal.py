@@ -140,7 +140,7 @@ def _model(
         },
         "losses": {
             "assigner": {"name": "atss", "topk": 9},
-            "classification": {"name": "quality_focal", "focal_gamma": 2.0},
+            "classification": {"name": "focal", "focal_alpha": 0.25, "focal_gamma": 2.0},
             "box": {"name": "giou", "weight": 2.0},
         },
         "postprocessor": {"params": {"score_thresh": 0.05, "nms_thresh": 0.5, "detections_per_img": 100}},
@@ -151,7 +151,7 @@ def _training(length: LengthFit) -> dict[str, Any]:
     return {
         "epochs": length.epochs,
         "batch_size": BATCH_SIZE,
-        "optimizer": {"name": "adamw", "lr_per_16": 1.5e-3, "weight_decay": 0.05},
+        "optimizer": {"name": "adamw", "lr_per_16": 1e-3, "weight_decay": 0.05},
         "schedule": {"name": "cosine", "warmup_steps": 100},
         "ema": {"decay": 0.998},
         "validate_every": length.validate_every,
