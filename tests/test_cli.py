@@ -55,6 +55,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         ("train", "which config? foveal train CONFIG.yaml"),
         ("train --resume nowhere", "nowhere: not a run folder"),
         ("config show missing.yaml", "missing.yaml: no such file"),
+        ("evaluate a --backend x", "backend 'x' is not known; use torch, onnxruntime, openvino"),
+        ("evaluate a --precision int8", "backend torch cannot run in int8; take --backend openvino"),
     ],
 )
 def test_wrong_use_is_one_line_and_2(

@@ -29,6 +29,11 @@ app.add_typer(config_app, name="config")
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="key.sub=value, any number")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
+Backend = Annotated[str, typer.Option(help="torch, onnxruntime or openvino; all but torch on the CPU")]
+Precision = Annotated[str, typer.Option(help="fp32, bf16 (torch, openvino) or int8 (openvino)")]
+Calibration = Annotated[
+    Path | None, typer.Option(help="for int8: pictures like those to come; default: the training set")
+]
 
 CommandLineError = typer.BadParameter.__bases__[0]
 """What typer raises for every wrong command line; it has no public name."""
@@ -119,12 +124,18 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file to write")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 4,
     device: Device = "auto",
+    backend: Backend = "torch",
+    precision: Precision = "fp32",
+    calibration: Calibration = None,
 ) -> None:
     """The 12 COCO numbers, for all classes and for each."""
     with _loading():
         from foveal.verbs.evaluate import evaluate as run
 
-    run(checkpoint, data, output, batch_size, device)
+    run(
+        checkpoint, data, output, batch_size, device,
+        backend=backend, precision=precision, calibration=calibration,
+    )  # fmt: skip
 
 
 @app.command()
@@ -136,12 +147,57 @@ def predict(
     everything: Annotated[bool, typer.Option("--all", help="every detection of the model")] = False,
     pictures: Annotated[bool, typer.Option(help="draw pictures, not only JSON")] = True,
     device: Device = "auto",
+    backend: Backend = "torch",
+    precision: Precision = "fp32",
+    calibration: Calibration = None,
 ) -> None:
     """Detect on pictures: drawn pictures and COCO JSON."""
     with _loading():
         from foveal.verbs.predict import predict as run
 
-    run(checkpoint, sources, output, score_thresh, everything, pictures, device)
+    run(
+        checkpoint, sources, output, score_thresh, everything, pictures, device,
+        backend=backend, precision=precision, calibration=calibration,
+    )  # fmt: skip
+
+
+@app.command()
+def bench(
+    rows: Annotated[
+        list[str] | None, typer.Argument(help="rows of the table; default: all, see --list")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="of both sides; default: each row's own")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    quick: Annotated[bool, typer.Option("--quick", help="small forms, to see that they run")] = False,
+    checkpoint: Annotated[Path | None, typer.Option(help="trained model, for the rows that need one")] = None,
+    data: Annotated[Path | None, typer.Option(help="its validation pictures, as COCO JSON")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Markdown file to write")] = None,
+    to_json: Annotated[Path | None, typer.Option("--json", help="JSON file to write")] = None,
+    list_rows: Annotated[bool, typer.Option("--list", help="print the rows there are")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="with growth: folder for its picture and table")
+    ] = None,
+) -> None:
+    """Foveal beside torchvision, pycocotools and PIL: times, memory, differences.
+
+    ``foveal bench growth -o FOLDER`` measures how time and memory grow with pictures, boxes, classes and data.
+    """
+    # Threads that wait for others would be counted as working. OpenMP reads this when torch is loaded, as torch
+    # reads the other: its profiler warns of memory that it did not see taken.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    with _loading():
+        from foveal.verbs import bench as verb
+
+    if list_rows:
+        print("\n".join([*verb.names(), "growth"]))
+        return
+    if rows == ["growth"]:
+        verb.growth(output or Path("growth"), quick)
+        return
+    if output is not None:
+        raise typer.BadParameter("-o goes with growth; for the table there are --markdown and --json")
+    verb.bench(rows or (), rounds, device, quick, checkpoint, data, markdown, to_json)
 
 
 @config_app.command("schema")

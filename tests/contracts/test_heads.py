@@ -64,7 +64,7 @@ def _anchor_perfect(outputs: HeadOutputs, targets: Sequence[Target]) -> HeadOutp
     picture, place = torch.nonzero(labels >= 0, as_tuple=True)
     anchors = torch.cat([level.boxes for level in outputs.anchors])
     logits[picture, place, labels[picture, place]] = 4.0
-    deltas[picture, place] = encode_boxes(found.boxes, anchors[place])
+    deltas[picture, place] = encode_boxes(found.boxes[found.box[picture, place]], anchors[place])
     sizes = [len(level.boxes) for level in outputs.anchors]
     return HeadOutputs(logits.split(sizes, 1), deltas.split(sizes, 1), outputs.anchors)
 

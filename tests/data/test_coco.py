@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from foveal.data.coco import read_coco
+from foveal.data.coco_json import load_coco
 from foveal.data.records import Records, class_counts
 from foveal.errors import DataError
 
@@ -191,6 +192,21 @@ def test_rounding_at_the_edge_is_not_counted(folder: Path) -> None:
     records = _read(folder, _content(_box(1, (50.0, 30.0, 10.01, 10.0))))
     assert records.boxes.tolist() == [[50, 30, 60, 40]]
     assert records.fault_counts() == {}
+
+
+def test_outlines_are_let_go_while_reading(folder: Path) -> None:
+    """They fill most of a file, and no box depends on them."""
+    outlines: list[Any] = [[[5, 6, 15, 6, 15, 26]], {"counts": "abc", "size": [40, 60]}, []]
+    bare = [_box(number, area=50.0 + number) for number in range(3)]
+    drawn = [
+        {**box, "segmentation": outline, "keypoints": [1, 2, 2]}
+        for box, outline in zip(bare, outlines, strict=True)
+    ]
+    expected, records = _read(folder, _content(*bare)), _read(folder, _content(*drawn))
+    for name in ("boxes", "labels", "area", "crowd", "offsets"):
+        np.testing.assert_array_equal(getattr(records, name), getattr(expected, name))
+    assert records.faults == expected.faults
+    assert load_coco(folder / "labels.json").annotations == bare
 
 
 def test_repeated_annotation_id_keeps_both(folder: Path) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from foveal.config.schema import Augment
 from foveal.data.loader import Loader, make_loader
+from foveal.data.pictures import Loaded, Pictures
 from foveal.data.shapes import ShapesRecords, make_shapes
 from foveal.errors import DataError
 from foveal.ops.letterbox import PAD_VALUE, undo_boxes
@@ -73,6 +74,30 @@ def test_workers_do_not_matter() -> None:
         assert content(list(alone)) == content(list(two))
     assert alone.state_dict() == two.state_dict()
     assert alone.state_dict()["epoch"] == 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_is_channels_last(workers: int) -> None:
+    for batch in train_loader(workers):
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_picture_depends_on_seed_epoch_and_place_alone() -> None:
+    """Not on what was loaded before it, nor on any random state of the process."""
+    items = next(iter(train_loader().batch_sampler))
+
+    def one(number: int, seed: int = 3, epoch: int = 0) -> bytes:
+        pictures = Pictures(make_shapes(20, size=64, seed=0), EVERYTHING, seed, "error")
+        loaded = pictures[items[number]._replace(epoch=epoch)]
+        assert isinstance(loaded, Loaded)
+        return loaded.sample.image.numpy().tobytes() + loaded.sample.boxes.numpy().tobytes()
+
+    first = [one(number) for number in range(4)]
+    np.random.seed(1)
+    torch.manual_seed(1)
+    assert [one(number) for number in (3, 2, 1, 0)] == first[::-1]
+    assert one(0, seed=4) != first[0]
+    assert one(0, epoch=1) != first[0]
 
 
 def test_epochs_differ_and_can_be_set() -> None:

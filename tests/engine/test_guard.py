@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from foveal.config.schema import Ema, Training
+from foveal.config.schema import AdamW, Ema, Sgd, Training
+from foveal.engine import module as module_room
 from foveal.engine.fit import fit
+from foveal.engine.guard import Verdict, may_run_ahead
 from foveal.errors import DivergedError
 from foveal.types import LossOutput
 
@@ -123,3 +125,61 @@ def test_a_bad_gradient_is_named(tiny, tmp_path):
 def test_nine_in_a_row_do_not_end_the_run(tiny, tmp_path):
     _, result = start(tiny, tmp_path, set(range(1, 10)) | set(range(11, 20)), nan_loss)
     assert result.skipped == 18
+
+
+@pytest.fixture
+def ahead(monkeypatch):
+    """The way of CUDA on the CPU: the optimiser goes by the verdict, the host learns of it a step later."""
+    waits = []
+
+    class Late(Verdict):
+        def known(self):
+            waits.append(self)
+            return super().known()
+
+    monkeypatch.setattr(module_room, "Verdict", Late)
+    monkeypatch.setattr(module_room, "may_run_ahead", lambda optimizer: optimizer.param_groups[0]["fused"])
+    return waits
+
+
+@pytest.mark.parametrize("optimizer", [AdamW(), Sgd(name="sgd")])
+@pytest.mark.parametrize("poison", [nan_loss, infinite_gradient, nan_loss_without_gradient])
+@pytest.mark.parametrize("bad", [{1, 2}, {7, 8, 12}, {20}])
+def test_running_ahead_gives_the_same_run(tiny, tmp_path, request, bad, poison, optimizer):
+    plain, waited = start(tiny, tmp_path / "waits", bad, poison, optimizer=optimizer)
+    request.getfixturevalue("ahead")
+    early, went_on = start(tiny, tmp_path / "ahead", bad, poison, optimizer=optimizer)
+    assert went_on.skipped == waited.skipped == len(bad)
+    states = [
+        torch.load(tmp_path / name / "resume/last.ckpt", weights_only=True) for name in ("waits", "ahead")
+    ]
+    for key in ("model", "optimizer", "average"):
+        found, wanted = (state[key].get("state", state[key]) for state in (states[1], states[0]))
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    assert states[0]["progress"]["skipped_in_row"] == states[1]["progress"]["skipped_in_row"]
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), early.parameters(), strict=True))
+
+
+def test_ahead_no_verdict_is_asked_for_in_its_own_step(tiny, tmp_path, ahead, monkeypatch):
+    """Between a step's backward pass and the next one's, nothing waits."""
+    order = []
+    monkeypatch.setattr(module_room, "step_is_finite", lambda *_: order.append("made") or torch.tensor(True))
+    known = Verdict.known
+    monkeypatch.setattr(Verdict, "known", lambda self: order.append("asked") or known(self))
+    start(tiny, tmp_path, set(), nan_loss, max_steps=4)
+    # The first step waits: it makes the optimiser's state.
+    assert order[:2] == ["made", "asked"]
+    assert order[-1] == "asked"
+    steps = [i for i, event in enumerate(order) if event == "made"]
+    assert all(order[i + 1 : i + 3] == ["asked", "made"] for i in steps[1:-1])
+
+
+def test_ahead_ten_in_a_row_end_the_run_too(tiny, tmp_path, ahead):
+    with pytest.raises(DivergedError, match="loss square"):
+        start(tiny, tmp_path, set(range(7, 40)), nan_loss)
+    assert torch.load(tmp_path / "bad_batch.pt", weights_only=True)["step"] == 15
+
+
+def test_off_cuda_the_host_waits():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    assert not may_run_ahead(torch.optim.AdamW([parameter], fused=True))

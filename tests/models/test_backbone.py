@@ -126,7 +126,8 @@ class TestWeights:
         x = torch.randn(1, 3, 64, 64)
         with torch.no_grad():
             for found, wanted in zip(after(x), before(x), strict=True):
-                torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+                # Frozen, the norms are in the weights: rounding is relative to a map's largest values.
+                torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
 
     def test_weights_of_another_network(self, mobilenet_file: Path) -> None:
         with pytest.raises(ModelFileError, match=r"into resnet18: .*conv1 weight \[64, 3, 7, 7\]"):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.ops import generalized_box_iou_loss
 
 from foveal.ops.box_loss import giou_loss, l1_loss, smooth_l1_loss
 
@@ -41,3 +44,22 @@ def test_no_pairs_sum_to_a_differentiable_zero(loss) -> None:  # type: ignore[no
     total = loss(empty, torch.zeros(0, 4)).sum()
     assert total == 0
     total.backward()
+
+
+PLACE, SIDE = st.floats(-300, 300, width=32), st.one_of(st.floats(0.0, 400, width=32), st.just(1e4))
+ROW = st.tuples(PLACE, PLACE, SIDE, SIDE)
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(st.lists(st.tuples(ROW, ROW), min_size=1, max_size=5))
+def test_giou_is_torchvisions(rows: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> None:
+    """Value and gradient, also of boxes apart, equal, touching, tiny and huge: no pair is picked by a mask."""
+    raw = torch.tensor(rows)  # [P, 2, 4] x, y, width, height
+    boxes, target = torch.cat([raw[..., :2], raw[..., :2] + raw[..., 2:]], dim=-1).unbind(1)
+    found = []
+    for loss in (giou_loss, lambda a, b: generalized_box_iou_loss(a, b, reduction="none")):
+        leaf = boxes.clone().requires_grad_()
+        value = loss(leaf, target)
+        found.append((value.detach(), *torch.autograd.grad(value.sum(), leaf)))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from foveal.ops.focal_loss import ROWS_CPU, quality_focal_loss, sigmoid_focal_loss
+from foveal.ops.focal_loss import ENTRIES_CPU, quality_focal_loss, sigmoid_focal_loss
 from foveal.types import BACKGROUND, IGNORE
 
 GAMMAS = (0.0, 0.5, 1.0, 1.5, 2.0, 5.0)
@@ -153,7 +155,9 @@ def test_ignored_rows_change_nothing() -> None:
     assert (gradient[~kept] == 0).all()
 
 
-@pytest.mark.parametrize(("rows", "classes"), [(0, 3), (1, 1), (7, 1), (ROWS_CPU * 2 + 1, 3)])
+@pytest.mark.parametrize(
+    ("rows", "classes"), [(0, 3), (1, 1), (7, 1), (ENTRIES_CPU // 3 * 2 + 1, 3), (3, 1203)]
+)
 def test_any_number_of_rows(rows: int, classes: int) -> None:
     logits, labels = case(rows, classes)
     value, gradient = value_and_gradient(sigmoid_focal_loss, logits.float(), labels)
@@ -237,12 +241,67 @@ class BigAllocations(TorchDispatchMode):
 
 
 def test_only_the_gradient_is_as_large_as_the_logits() -> None:
-    logits = torch.randn(ROWS_CPU * 20, 40, requires_grad=True)
+    """Forward and backward: the gradient that is handed out is the one that forward made."""
+    classes = 40
+    logits = torch.randn(ENTRIES_CPU // classes * 20, classes, requires_grad=True)
     labels = torch.full((len(logits),), BACKGROUND)
     labels[::50], labels[::7] = 3, IGNORE
-    block = ROWS_CPU * 40 * 4
-    with BigAllocations(4 * block) as seen:
-        loss = sigmoid_focal_loss(logits, labels)
+    with BigAllocations(4 * ENTRIES_CPU * logits.element_size()) as seen:
+        (sigmoid_focal_loss(logits, labels) * 3).backward()
     seen.blocks.discard(logits.untyped_storage().data_ptr())
-    assert len(seen.blocks) == 1, f"{len(seen.blocks)} large tensors were made, expected the gradient alone"
-    loss.backward()
+    assert logits.grad is not None
+    assert seen.blocks == {logits.grad.untyped_storage().data_ptr()}
+
+
+@pytest.mark.parametrize("retained", [True, False])
+def test_backward_twice(retained: bool) -> None:
+    """The second pass through a kept graph gives the gradient again; the first result is not written to."""
+    logits, labels = case(rows=30)
+    leaf = logits.clone().requires_grad_()
+    loss = sigmoid_focal_loss(leaf, labels) * 5
+    (first,) = torch.autograd.grad(loss, leaf, retain_graph=True)
+    before = first.clone()
+    (second,) = torch.autograd.grad(loss, leaf, retain_graph=retained)
+    assert torch.equal(second, before)
+    assert torch.equal(first, before)
+    _, expected = value_and_gradient(lambda x: textbook_focal(x, labels, 0.25, 2.0) * 5, logits)
+    torch.testing.assert_close(second, expected)
+
+
+def test_quality_of_every_row_counts_where_there_is_an_object() -> None:
+    logits, labels = case(rows=50)
+    every = torch.rand(50, dtype=torch.float64)
+    whole = value_and_gradient(quality_focal_loss, logits, labels, every)
+    objects = value_and_gradient(quality_focal_loss, logits, labels, every[labels >= 0])
+    assert (labels >= 0).sum() < 50
+    for one, other in zip(whole, objects, strict=True):
+        assert torch.equal(one, other)
+
+
+entry = st.floats(-120, 120, width=32)
+
+
+@settings(deadline=None, max_examples=80, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(IGNORE, 2), entry, entry, entry), max_size=12),
+    st.sampled_from([torch.float32, torch.bfloat16]),
+    st.sampled_from(GAMMAS),
+    st.sampled_from(["focal", "quality"]),
+)
+def test_any_logits_equal_the_textbook(
+    rows: list[tuple[Any, ...]], dtype: torch.dtype, gamma: float, kind: str
+) -> None:
+    labels = torch.tensor([row[0] for row in rows], dtype=torch.int64)
+    logits = torch.tensor([row[1:] for row in rows]).reshape(-1, 3).to(dtype)
+    if kind == "focal":
+        value, gradient = value_and_gradient(sigmoid_focal_loss, logits, labels, 0.25, gamma)
+        expected, slope = value_and_gradient(textbook_focal, logits.double(), labels, 0.25, gamma)
+    else:
+        quality = torch.linspace(0.1, 0.9, int((labels >= 0).sum()))
+        value, gradient = value_and_gradient(quality_focal_loss, logits, labels, quality, gamma)
+        expected, slope = value_and_gradient(
+            textbook_quality, logits.double(), labels, quality.double(), gamma
+        )
+    rounding = torch.finfo(dtype).eps if dtype != torch.float32 else 3e-6
+    torch.testing.assert_close(value.double(), expected, rtol=3e-6, atol=1e-6)
+    torch.testing.assert_close(gradient.double(), slope, rtol=rounding, atol=1e-6)

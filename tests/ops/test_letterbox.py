@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor
 
 from foveal.ops.letterbox import (
     PAD_VALUE,
     apply_boxes,
     apply_letterbox,
+    blank,
     canvas_size,
     fit_letterbox,
     resize_picture,
@@ -123,6 +129,44 @@ def test_a_picture_wholly_outside_leaves_padding(left: float, top: float) -> Non
 def test_the_same_size_is_not_touched() -> None:
     image = torch.randint(0, 255, (3, 20, 30), dtype=torch.uint8)
     assert resize_picture(image, (20, 30)) is image
+
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "channels last": lambda image: image,
+    "channels first": Tensor.contiguous,
+    "a window of a larger picture": lambda image: F.pad(image, (3, 2, 1, 4))[:, 1:-4, 3:-2],
+    "mirrored": lambda image: image.flip(-1).flip(-1),
+}
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.tuples(st.integers(1, 120), st.integers(1, 120)),
+    st.sampled_from(sorted(LAYOUTS)),
+    st.integers(0, 2**31),
+)
+def test_resize_equals_the_textbook_form(
+    stored: tuple[int, int], size: tuple[int, int], layout: str, seed: int
+) -> None:
+    """Of every memory layout: the bytes of one plain picture, and Pillow's but for rounding (twice in both)."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (*stored, 3), dtype=torch.uint8, generator=generator)
+    scaled = resize_picture(LAYOUTS[layout](pixels.permute(2, 0, 1)), size)
+    pillow = Image.fromarray(pixels.numpy()).resize(size[::-1], Image.Resampling.BILINEAR)
+    assert np.abs(scaled.permute(1, 2, 0).int().numpy() - np.asarray(pillow, dtype=np.int32)).max() <= 2
+    if size != (1, 1):  # where torch 2.15 fails an internal assertion, on channels first only
+        plain = pixels.permute(2, 0, 1).contiguous()[None]
+        options = {"size": size, "mode": "bilinear", "antialias": True, "align_corners": False}
+        assert torch.equal(scaled, F.interpolate(plain, **options)[0])
+    if stored != size:
+        assert scaled.permute(1, 2, 0).is_contiguous()
+
+
+def test_a_letterboxed_picture_is_channels_last() -> None:
+    for image in (torch.zeros(3, 20, 30, dtype=torch.uint8), blank((20, 30))):
+        out = apply_letterbox(image, fit_letterbox(20, 30, (64, 96)), (64, 96))
+        assert out.permute(1, 2, 0).is_contiguous()
 
 
 def test_flat_colours_survive_scaling() -> None:

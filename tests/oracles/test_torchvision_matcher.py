@@ -118,6 +118,27 @@ def test_a_real_pyramid() -> None:
         assert (found == expected).all()
 
 
+@pytest.mark.parametrize("low_quality", [True, False])
+@pytest.mark.parametrize("kind", ["mixed", "tiny", "huge"])
+def test_a_thousand_boxes(kind: str, low_quality: bool) -> None:
+    """Boxes that no anchor reaches, that reach hundreds, and that share their best anchors with one another."""
+    torch.manual_seed(1)
+    levels = [
+        grid_anchors(cell_anchors([4 * stride, 6 * stride], [0.5, 1, 2]), stride, 96 // stride, 128 // stride)
+        for stride in (8, 16, 32)
+    ]
+    anchors = torch.cat([level.boxes for level in levels])
+    least, most = {"mixed": (-1.0, 6.0), "tiny": (-2.0, 1.5), "huge": (5.0, 8.0)}[kind]
+    size = torch.exp(torch.empty(1000, 2).uniform_(least, most))
+    centre = torch.rand(1000, 2) * torch.tensor([128.0, 96.0])
+    boxes = reachable(anchors, torch.cat([centre - size / 2, centre + size / 2], dim=1))
+    assert len(boxes) > 900
+    found = match_iou(levels, boxes, allow_low_quality=low_quality)
+    expected = dense(anchors, boxes, 0.5, 0.4, low_quality)
+    assert torch.equal(found, expected)
+    assert (found >= 0).any() or kind == "tiny"
+
+
 side = st.floats(0.125, 400, width=32)
 corner = st.floats(-40, 120, width=32)
 

@@ -58,6 +58,20 @@ def test_batches_and_loader_processes_change_nothing(trained: Any, batch_size: i
     assert result.metrics == pytest.approx(trained.metrics, abs=2e-3)
 
 
+def test_in_bf16(trained: Any) -> None:
+    """Other numbers, and hardly worse ones."""
+    result = evaluate(trained.best, device="cpu", workers=0, quiet=True, precision="bf16")
+    assert result.metrics != trained.metrics
+    assert result.metrics["AP50"] == pytest.approx(trained.metrics["AP50"], abs=0.1)
+
+
+def test_a_backend_that_cannot(trained: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="backend torch cannot run in int8; take --backend openvino"):
+        evaluate(trained.best, precision="int8")
+    with pytest.raises(DataError, match="no picture there"):
+        evaluate(trained.best, workers=0, quiet=True, calibration=tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["json", "config", "config_without_val"])
 def test_data_by_json_or_config(
     trained: Any, tmp_path: Path, write_config: Any, kind: str, capsys: pytest.CaptureFixture[str]

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from foveal.config.schema import Augment
-from foveal.ops.letterbox import PAD_VALUE, resize_picture
+from foveal.data.colour import colour
+from foveal.ops.letterbox import blank, resize_picture
 from foveal.types import Letterbox
 
 Size = tuple[int, int]
@@ -24,7 +25,6 @@ CROP_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 """Share of some box that a crop must keep, one drawn per crop (SSD, Liu et al. 2016, section 2.2)."""
 LEAST_SIDE = 1.0
 """A cut box thinner than this, in pixels, is dropped: its size in anchor units would be far out of range."""
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class Sample(NamedTuple):
@@ -203,30 +203,6 @@ def choose_crop(sample: Sample, rng: np.random.Generator) -> tuple[int, int, int
         if (sides.clip(min=0).prod(-1) >= least * areas).any():
             return window
     return 0, 0, width, height
-
-
-def colour(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Brightness, contrast, saturation and hue varied in one pass, [3, H, W] uint8.
-
-    All four are linear in RGB (hue turns the chroma plane of YIQ), so they make one 3 x 3 matrix and a shift.
-    strength: 1 varies brightness, contrast and saturation by up to 1.6 times, and hue by up to 36 degrees.
-    """
-    brightness, contrast, saturation = 1.6 ** (strength * rng.uniform(-1, 1, 3))
-    hue = np.radians(36) * strength * rng.uniform(-1, 1)
-    to_yiq = np.array([_LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
-    cos, sin = saturation * np.cos(hue), saturation * np.sin(hue)
-    chroma = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
-    matrix = torch.from_numpy(brightness * contrast * np.linalg.inv(to_yiq) @ chroma @ to_yiq).float()
-    pixels = image.permute(1, 2, 0).reshape(-1, 3).float()
-    mean = float(pixels.mean(0) @ torch.tensor(_LUMA))
-    shift = brightness * (1 - contrast) * mean
-    varied = torch.addmm(torch.full((3,), shift + 0.5), pixels, matrix.T).clamp_(0, 255).to(torch.uint8)
-    return varied.reshape(*image.shape[1:], 3).permute(2, 0, 1)
-
-
-def blank(canvas: Size) -> Tensor:
-    """[3, H, W] uint8 canvas of padding grey, channels last in memory."""
-    return torch.full((*canvas, 3), PAD_VALUE, dtype=torch.uint8).permute(2, 0, 1)
 
 
 def _seen_window(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from foveal.errors import DataError
 
+OUTLINES = ("segmentation", "keypoints")
 _ID_LIMIT = 2**63
 
 
@@ -23,7 +24,7 @@ class CocoFile(NamedTuple):
 def load_coco(path: Path) -> CocoFile:
     """Read the file. DataError, with the line where there is one, where it does not hold three lists."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_hook=_without_outlines)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except OSError as error:
@@ -45,6 +46,13 @@ def load_coco(path: Path) -> CocoFile:
             found = f"is a {type(content[key]).__name__}" if key in content else "is missing"
             raise DataError(f"{path}: {key!r} {found}; COCO ground truth has a list there")
     return CocoFile(content["images"], content["annotations"], content["categories"])
+
+
+def _without_outlines(entry: dict[str, Any]) -> dict[str, Any]:
+    """An object as soon as it is read, without what no box needs: the outlines fill most of a file."""
+    for key in OUTLINES:
+        entry.pop(key, None)
+    return entry
 
 
 def whole(value: Any) -> int | None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from foveal.data.rgb import to_array, to_rgb
 from foveal.errors import DataError
 from foveal.types import Array
 
@@ -39,8 +40,6 @@ OTHER_PIXELS_PER_BYTE = 4096
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _ORIENTATION_TAG = 0x0112
-_PHOTOMETRIC_TAG = 262
-_BITS_PER_SAMPLE_TAG = 258
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -103,12 +102,11 @@ def upright_rgb(image: Image.Image) -> Array:
     ValueError for a mode whose black and white are not defined.
     """
     image.load()
-    pixels = _to_rgb(image)
+    pixels = to_rgb(image)
     orientation = _orientation(image)
     if image.format != "TIFF" and orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
-    # A copy, because the array that Pillow exposes is read-only.
-    return np.array(pixels)
+    return to_array(pixels)
 
 
 def picture_size(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> PictureSize:
@@ -220,35 +218,3 @@ def _orientation(image: Image.Image) -> int:
     else:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """A loaded picture of any mode -> mode RGB, transparency over white."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I;16"):
-        return _high_bits_to_rgb(image)
-    if image.mode in ("I", "F"):
-        raise ValueError(
-            f"pixels are 32-bit or signed numbers (mode {image.mode}) whose black and white are not defined; "
-            "convert it to 8 or 16 bits"
-        )
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        page = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(page, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _high_bits_to_rgb(image: Image.Image) -> Image.Image:
-    """A grey picture of 9..16 bits -> RGB by its eight highest bits."""
-    values = np.asarray(image).astype(np.int32)
-    tags = getattr(image, "tag_v2", {})
-    bits = tags.get(_BITS_PER_SAMPLE_TAG, (16,))[0]
-    grey = np.clip(values >> (bits - 8), 0, 255)
-    if tags.get(_PHOTOMETRIC_TAG) == 0:  # White is zero; Pillow inverts this for 8 bits only.
-        grey = 255 - grey
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -155,6 +156,8 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _report_unless_cut_off
     torch.set_num_threads(1)
+    # A garbage collection writes into every object that it visits, and so would copy the parent's memory.
+    gc.freeze()
 
 
 def _report_unless_cut_off(

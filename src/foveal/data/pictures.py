@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from foveal.config.schema import Augment
 from foveal.data.augment import Sample, augment, mosaic
@@ -110,10 +110,8 @@ def collate(loaded: list[Loaded | DataError]) -> Packed | DataError:
             return picture
     good = [picture for picture in loaded if isinstance(picture, Loaded)]
     samples = [picture.sample for picture in good]
-    images = torch.empty(
-        (len(good), 3, *samples[0].size), dtype=torch.uint8, memory_format=torch.channels_last
-    )
-    torch.stack([sample.image for sample in samples], out=images)
+    # In a worker, torch's own collate writes straight into the memory that the main process will see.
+    images = default_collate([sample.image.permute(1, 2, 0) for sample in samples]).permute(0, 3, 1, 2)
     return Packed(
         images,
         np.concatenate([sample.boxes.numpy() for sample in samples]),

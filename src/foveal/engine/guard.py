@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from foveal.engine.saving import plain
 from foveal.errors import DivergedError
@@ -20,7 +22,7 @@ BAD_BATCH = "bad_batch.pt"
 
 
 class StatisticsKeeper:
-    """Puts BatchNorm's running statistics back where a skipped step made them non-finite."""
+    """Puts BatchNorm's running statistics back where a skipped step made them non-finite. Never waits."""
 
     def __init__(self, model: nn.Module) -> None:
         self._live = [
@@ -33,16 +35,42 @@ class StatisticsKeeper:
         self._good = [buffer.detach().clone() for buffer in self._live]
 
     @torch.no_grad()
-    def keep(self) -> None:
-        """The step was good: its statistics are the ones to go back to."""
-        if self._live:
-            torch._foreach_copy_(self._good, self._live)
+    def settle(self, finite: Tensor) -> None:
+        """After a step: finite (scalar bool) makes its statistics the ones to go back to, else it goes back."""
+        for live, good in zip(self._live, self._good, strict=True):
+            good.copy_(torch.where(finite, live, good))
+            live.copy_(good)
 
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Go back to the last good step's statistics."""
-        if self._live:
-            torch._foreach_copy_(self._live, self._good)
+
+class Verdict:
+    """Whether a step was finite: a scalar on the device, and on its way to the host.
+
+    ``known`` waits for the step's backward pass at most, not for what was asked of the device after it.
+    """
+
+    def __init__(self, finite: Tensor) -> None:
+        self._arrived: torch.cuda.Event | None = None
+        self._host = finite
+        if finite.is_cuda:
+            self._host = torch.empty((), dtype=torch.bool, pin_memory=True)
+            self._host.copy_(finite, non_blocking=True)
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._arrived.record()
+
+    def known(self) -> bool:
+        """The verdict itself."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return bool(self._host)
+
+
+def may_run_ahead(optimizer: Optimizer) -> bool:
+    """Whether the host may go on before a step's verdict is known.
+
+    A fused optimiser leaves a step out by itself where its ``found_inf`` is 1. Off CUDA nothing is won by it.
+    """
+    groups = optimizer.param_groups
+    return all(group.get("fused") and all(p.is_cuda for p in group["params"]) for group in groups)
 
 
 def first_bad_tensor(losses: LossOutput, model: nn.Module) -> str:
@@ -83,7 +111,12 @@ def stop_diverged(run_folder: Path, step: int, batch: Any, losses: LossOutput, b
 
 
 def step_is_finite(norm: Tensor, losses: list[LossOutput]) -> Tensor:
-    """Scalar bool tensor: all losses of the step and the norm of its gradients are finite."""
+    """Scalar bool tensor: all losses of the step and the norm of its gradients are finite, in all processes."""
     scalars = [norm, *(value for output in losses for value in output.losses.values())]
     flat = torch.stack([value.detach().float().reshape(()).to(norm.device) for value in scalars])
-    return flat.isfinite().all()
+    finite = flat.isfinite().all()
+    if dist.is_available() and dist.is_initialized():
+        everywhere = finite.int()
+        dist.all_reduce(everywhere, op=dist.ReduceOp.MIN)
+        finite = everywhere.bool()
+    return finite

@@ -19,8 +19,10 @@ from foveal.engine.ema import WeightAverage
 from foveal.engine.guard import (
     SKIPS_IN_ROW,
     StatisticsKeeper,
+    Verdict,
     first_bad_batch,
     first_bad_tensor,
+    may_run_ahead,
     step_is_finite,
     stop_diverged,
 )
@@ -60,7 +62,7 @@ class TrainingModule(pl.LightningModule):
         self.length = length
         self.run_progress = progress
         self.run_folder = run_folder
-        self.average: WeightAverage | None = None
+        self._average: WeightAverage | None = None
         self.meter = Meter()
         self.metrics: dict[str, float | None] = {}
         self.resumed: Mapping[str, Any] = {}
@@ -69,7 +71,8 @@ class TrainingModule(pl.LightningModule):
         self._validation = Meter()
         self._pending: list[tuple[Batch, LossOutput]] = []
         self._parameters_to_clip = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._step_finite = True
+        self._verdict: Verdict | None = None
+        """Of the last step, until ``settle`` has dealt with it."""
 
     # ------------------------------------------------------------ start
 
@@ -88,10 +91,16 @@ class TrainingModule(pl.LightningModule):
 
     def prepare(self) -> None:
         """The weight average, once the model is on its device; again is nothing."""
-        if self.settings.ema is not None and self.average is None:
-            self.average = WeightAverage(self.model, self.settings.ema)
+        if self.settings.ema is not None and self._average is None:
+            self._average = WeightAverage(self.model, self.settings.ema)
             if "average" in self.resumed:
-                self.average.load_state_dict(self.resumed["average"])
+                self._average.load_state_dict(self.resumed["average"])
+
+    @property
+    def average(self) -> WeightAverage | None:
+        """The weight average after the last step, None where it is off."""
+        self.settle()
+        return self._average
 
     def on_train_start(self) -> None:
         self.prepare()
@@ -129,6 +138,7 @@ class TrainingModule(pl.LightningModule):
 
     def _step(self) -> None:
         """One optimiser step, left out where a loss or a gradient is not finite."""
+        self.settle()
         progress = self.run_progress
         factor = schedule_factor(progress.step, self.length.steps, self.settings.schedule)
         set_rate(self._optimizer(), factor)
@@ -136,37 +146,55 @@ class TrainingModule(pl.LightningModule):
         assert isinstance(optimizer, LightningOptimizer)
         optimizer.step()
         optimizer.zero_grad()
-        if self._step_finite:
-            progress.skipped_in_row = 0
-            self._statistics.keep()
-            if self.average is not None:
-                self.average.update()
+        if not self._runs_ahead(optimizer.optimizer):
+            self.settle()
         self._pending.clear()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip and guard: the gradients are whole and, in mixed precision, unscaled here."""
+        """Clip and guard: the gradients are whole and, in mixed precision, unscaled here.
+
+        Weights may not move before it is known that they may. On CUDA the optimiser itself goes by the verdict,
+        and the host learns of it a step later; otherwise, and after a bad step, the host waits for it here.
+        """
         norm = gradient_norm(self._parameters_to_clip)
-        # The only wait for the device in a step: weights may not move before the answer is known.
-        finite = bool(step_is_finite(norm, [losses for _, losses in self._pending]))
-        if self.trainer.world_size > 1:
-            finite = self.trainer.strategy.reduce_boolean_decision(finite, all=True)
-        self._step_finite = finite
-        if not self._step_finite:
+        finite = step_is_finite(norm, [losses for _, losses in self._pending])
+        self._verdict = Verdict(finite)
+        self._statistics.settle(finite)
+        ahead = self._runs_ahead(optimizer)
+        optimizer.found_inf = (~finite).float() if ahead else None  # type: ignore[attr-defined]
+        if not ahead and not self._verdict.known():
             self._skip(optimizer)
         elif self.settings.clip_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(self._parameters_to_clip, self.settings.clip_grad_norm, norm)
 
-    def _skip(self, optimizer: Optimizer) -> None:
-        """Count a bad step and take its gradients away, so that the optimiser has nothing to do."""
+    def _runs_ahead(self, optimizer: Optimizer) -> bool:
+        """Not on a run's first step, which makes the optimiser's state, and not where the last one was bad."""
         progress = self.run_progress
-        progress.skipped += 1
-        progress.skipped_in_row += 1
-        if progress.skipped_in_row >= SKIPS_IN_ROW:
+        return progress.step > 0 and not progress.skipped_in_row and may_run_ahead(optimizer)
+
+    def _skip(self, optimizer: Optimizer) -> None:
+        """Take a bad step's gradients away, so that the optimiser has nothing to do; after ten, stop."""
+        if self.run_progress.skipped_in_row + 1 >= SKIPS_IN_ROW:
             batch, losses = first_bad_batch(self._pending)
             bad = first_bad_tensor(losses, self.model)
-            raise stop_diverged(self.run_folder, progress.step, batch, losses, bad)
+            raise stop_diverged(self.run_folder, self.run_progress.step, batch, losses, bad)
         optimizer.zero_grad(set_to_none=True)
-        self._statistics.restore()
+
+    def settle(self) -> None:
+        """Count the last step, and take its weights into the average, unless it was left out."""
+        if self._verdict is None:
+            return
+        progress, finite, self._verdict = self.run_progress, self._verdict.known(), None
+        if not finite:
+            progress.skipped += 1
+            progress.skipped_in_row += 1
+            return
+        progress.skipped_in_row = 0
+        if self._average is not None:
+            self._average.update()
+
+    def on_train_end(self) -> None:
+        self.settle()
 
     # ------------------------------------------------------------ validation
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from foveal.checkpoint.transfer import transfer_weights
 from foveal.checkpoint.weight_file import load_weight_file
 from foveal.errors import ModelFileError, UsageError
-from foveal.models.frozen_norm import freeze_batch_norm
+from foveal.models.frozen_norm import apply_to_weights, freeze_batch_norm
+from foveal.models.norm_pairs import find_norm_pairs
 from foveal.models.pretrained import create_pretrained
 
 RGB = tuple[float, float, float]
@@ -63,6 +64,8 @@ class Backbone(nn.Module):
             freeze_batch_norm(self)
         self._nhwc = False
         self.channels = self._probe(name)
+        if batch_norm == "frozen":
+            apply_to_weights(find_norm_pairs(self, torch.zeros(1, 3, *PROBE_SIZE)))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] float, normalised with ``mean`` and ``std`` -> feature maps [B, C, H / s, W / s]."""

@@ -41,7 +41,15 @@ class Detector(nn.Module):
 
     def forward(self, images: Tensor) -> HeadOutputs:
         """images: [B, 3, H, W] uint8 RGB on a canvas whose sides are multiples of 32."""
-        pixels = images.contiguous(memory_format=torch.channels_last).to(self.mean.dtype)
-        features = self.backbone((pixels - self.mean) * self.scale)
-        outputs: HeadOutputs = self.head(self.neck(features))
+        outputs: HeadOutputs = self.head(self.features(images))
         return outputs
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The neck's maps, finest first."""
+        pyramid: list[Tensor] = self.neck(self.backbone(self.normalise(images)))
+        return pyramid
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """``(images - mean) * scale`` in one pass over the bytes, as channels_last in the type of ``mean``."""
+        pixels = images.contiguous(memory_format=torch.channels_last)
+        return torch.addcmul(-self.mean * self.scale, pixels, self.scale)

@@ -1,8 +1,17 @@
-"""Batch normalisation whose statistics and affine parameters are fixed: one multiply-add per value."""
+"""Batch normalisation whose statistics and affine parameters are fixed: a multiply-add per value, or none.
+
+``conv(x, w) * scale + shift`` is ``conv(x, w * scale) + shift``: a weight has far fewer values than a map, so a
+frozen norm behind a convolution is applied to its weight. The parameter stays w, with its name, its gradient
+``scale`` times what it was, and weight decay pulling at w itself.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.padding import pad_same
 from torch import Tensor, nn
 
 
@@ -26,6 +35,8 @@ class FrozenBatchNorm2d(nn.Module):
         super().__init__()
         self.num_features = num_features
         self.eps = eps
+        self.in_weight = False
+        """The convolution in front has scale and shift in its weight and bias: only ``act`` is left to do."""
         self.register_buffer("weight", torch.ones(num_features))
         self.register_buffer("bias", torch.zeros(num_features))
         self.register_buffer("running_mean", torch.zeros(num_features))
@@ -57,10 +68,11 @@ class FrozenBatchNorm2d(nn.Module):
         return scale, self.bias - self.running_mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
-        scale, shift = self.scale_and_shift()
-        shape = (1, -1, 1, 1)
-        y = torch.addcmul(shift.to(x.dtype).view(shape), x, scale.to(x.dtype).view(shape))
-        activated: Tensor = self.act(y)
+        if not self.in_weight:
+            scale, shift = self.scale_and_shift()
+            shape = (1, -1, 1, 1)
+            x = torch.addcmul(shift.to(x.dtype).view(shape), x, scale.to(x.dtype).view(shape))
+        activated: Tensor = self.act(x)
         return activated
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
@@ -68,7 +80,7 @@ class FrozenBatchNorm2d(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def extra_repr(self) -> str:
-        return f"{self.num_features}, eps={self.eps}"
+        return f"{self.num_features}, eps={self.eps}" + (", in weight" if self.in_weight else "")
 
 
 def freeze_batch_norm(module: nn.Module) -> nn.Module:
@@ -80,3 +92,42 @@ def freeze_batch_norm(module: nn.Module) -> nn.Module:
         if frozen is not child:
             setattr(module, name, frozen)
     return module
+
+
+class NormedConv2d(nn.Conv2d):
+    """A convolution with the frozen norm behind it applied to its weight; made by ``apply_to_weights``.
+
+    The norm stays where it was in the network, and its buffers with it. Here it is held in a tuple, as no module
+    of its own: names in the state dict are those of the two layers side by side.
+    """
+
+    norm: tuple[FrozenBatchNorm2d]
+    same: bool
+    """Padding as TensorFlow's: by the size of the input."""
+
+    def weight_and_bias(self) -> tuple[Tensor, Tensor]:
+        """What the input is convolved with, [O, I / groups, h, w] and [O]."""
+        scale, shift = self.norm[0].scale_and_shift()
+        bias = shift if self.bias is None else torch.addcmul(shift, self.bias, scale)
+        return self.weight * scale.view(-1, 1, 1, 1), bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.same:
+            x = pad_same(x, list(self.kernel_size), list(self.stride), list(self.dilation))
+        y: Tensor = self._conv_forward(x, *self.weight_and_bias())
+        return y
+
+
+def apply_to_weights(pairs: Iterable[tuple[nn.Conv2d, nn.Module]]) -> None:
+    """Apply every frozen norm to the weight of the convolution in front of it, in place.
+
+    pairs: (convolution, the one norm that takes its output, and takes nothing else). Other norms than frozen
+    ones, and convolutions of other kinds than PyTorch's and timm's "same", are left as they are.
+    """
+    for conv, norm in pairs:
+        if isinstance(norm, FrozenBatchNorm2d) and type(conv) in (nn.Conv2d, Conv2dSame):
+            same = isinstance(conv, Conv2dSame)
+            conv.__class__ = NormedConv2d
+            assert isinstance(conv, NormedConv2d)
+            conv.norm, conv.same = (norm,), same
+            norm.in_weight = True

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from foveal.ops.nms import suppress
-from foveal.types import BatchDetections, Decoder
+from foveal.types import BatchDetections, Candidates, Decoder
 
 
 class InferenceModel(nn.Module):
@@ -35,5 +35,8 @@ class InferenceModel(nn.Module):
 
     def postprocess(self, outputs: Any, image_size: tuple[int, int]) -> BatchDetections:
         """Raw head outputs -> detections; image_size: height and width of the canvas."""
-        candidates = self.decoder(outputs, image_size)
+        return self.suppress(self.decoder(outputs, image_size))
+
+    def suppress(self, candidates: Candidates) -> BatchDetections:
+        """NMS with this model's settings."""
         return suppress(candidates, self.nms_thresh, self.class_agnostic, self.detections_per_img)

@@ -14,6 +14,8 @@ BOXES_AT_ONCE = 64
 """Boxes whose distances to all cells are held at a time: bounds the memory."""
 INSIDE = 0.01
 """An anchor's centre must lie this far inside the box, in pixels."""
+NO_OBJECT = -1.0
+"""In the place of an IoU."""
 
 
 def match_atss(levels: Sequence[AnchorLevel], boxes: Tensor, topk: int = 9) -> Tensor:
@@ -22,26 +24,35 @@ def match_atss(levels: Sequence[AnchorLevel], boxes: Tensor, topk: int = 9) -> T
     For each box the ``topk`` nearest cells of every level give the candidates (all anchors of those cells);
     candidates whose IoU reaches the mean plus the standard deviation over the candidates, and whose centre
     lies inside the box, are its objects. An anchor claimed by several boxes goes to the one of highest IoU.
-    boxes: [M, 4] xyxy with positive area.
+    boxes: [M, 4] xyxy; one of zero area has no objects. No size depends on a value: CUDA need not wait.
     """
-    total = sum(len(level.boxes) for level in levels)
-    matched = boxes.new_full((total,), BACKGROUND, dtype=torch.int64)
-    best = boxes.new_full((total,), -1.0)
     anchors = torch.cat([level.boxes for level in levels])
-    for start in range(0, len(boxes), BOXES_AT_ONCE):
-        block = boxes[start : start + BOXES_AT_ONCE]
-        candidate = _candidates(levels, block, topk)  # [m, c]
-        iou = box_iou(anchors[candidate], block[:, None])
-        # A lone candidate has no deviation: it is taken where its centre lies inside.
-        deviation = iou.std(dim=1, keepdim=True, correction=min(1, iou.shape[1] - 1))
-        threshold = iou.mean(dim=1, keepdim=True) + deviation
-        taken = (iou >= threshold) & _centre_inside(anchors[candidate], block[:, None])
-        for row in range(len(block)):
-            mine, overlap = candidate[row][taken[row]], iou[row][taken[row]]
-            better = overlap > best[mine]
-            best[mine[better]] = overlap[better]
-            matched[mine[better]] = start + row
-    return matched
+    matched = boxes.new_full((len(anchors),), BACKGROUND, dtype=torch.int64)
+    if not len(boxes):
+        return matched
+    found = [_objects(levels, anchors, block, topk) for block in boxes.split(BOXES_AT_ONCE)]
+    anchor, overlap = (torch.cat(parts) for parts in zip(*found, strict=True))  # [M, c]
+    box = torch.arange(len(boxes), device=boxes.device)[:, None].expand_as(anchor)
+    best = overlap.new_full((len(anchors),), NO_OBJECT).scatter_reduce(
+        0, anchor.flatten(), overlap.flatten(), "amax"
+    )
+    # The first of equals: the others are put behind every box.
+    claim = torch.where(overlap == best[anchor], box, len(boxes)).flatten()
+    first = torch.full_like(matched, len(boxes)).scatter_reduce(0, anchor.flatten(), claim, "amin")
+    return torch.where(best > NO_OBJECT, first, matched)
+
+
+def _objects(
+    levels: Sequence[AnchorLevel], anchors: Tensor, boxes: Tensor, topk: int
+) -> tuple[Tensor, Tensor]:
+    """Candidates of each box [m, c], and their IoU with it where they are its objects, else NO_OBJECT."""
+    candidate = _candidates(levels, boxes, topk)
+    iou = box_iou(anchors[candidate], boxes[:, None])
+    # A lone candidate has no deviation: it is taken where its centre lies inside.
+    deviation = iou.std(dim=1, keepdim=True, correction=min(1, iou.shape[1] - 1))
+    threshold = iou.mean(dim=1, keepdim=True) + deviation
+    taken = (iou >= threshold) & _centre_inside(anchors[candidate], boxes[:, None])
+    return candidate, torch.where(taken, iou, NO_OBJECT)
 
 
 def _candidates(levels: Sequence[AnchorLevel], boxes: Tensor, topk: int) -> Tensor:

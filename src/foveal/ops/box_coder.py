@@ -20,16 +20,23 @@ def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1
     box_centre, box_size = _centre_size(boxes)
     centre, size = _centre_size(anchors)
     deltas = torch.cat([(box_centre - centre) / size, torch.log(box_size / size)], dim=-1)
-    return deltas * deltas.new_tensor(weights)
+    return _scaled(deltas, weights)
 
 
 def decode_boxes(deltas: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
     """Boxes [..., 4] xyxy from deltas and anchors: the inverse of ``encode_boxes``."""
-    deltas = deltas / deltas.new_tensor(weights)
+    deltas = _scaled(deltas, tuple(1 / weight for weight in weights))
     centre, size = _centre_size(anchors)
     new_centre = deltas[..., :2] * size + centre
     half = torch.exp(deltas[..., 2:].clamp(max=MAX_LOG_RATIO)) * size / 2
     return torch.cat([new_centre - half, new_centre + half], dim=-1)
+
+
+def _scaled(deltas: Tensor, weights: tuple[float, ...]) -> Tensor:
+    """Column by column: no tensor is made of the weights, which would have to be brought to the device."""
+    if all(weight == 1 for weight in weights):
+        return deltas
+    return torch.stack([delta * w for delta, w in zip(deltas.unbind(-1), weights, strict=True)], dim=-1)
 
 
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,13 @@ With p = sigmoid(x), q = 1 - p and s(x) = log(1 + exp(x)):
     object       L = alpha q^gamma s(-x)           dL/dx = -alpha q^gamma (gamma p s(-x) + q)
 
 Nearly every entry is background: all are treated so in one pass over blocks of rows that fit the cache, and
-the one entry of each object's row is corrected afterwards. The gradient is made in the same pass, so
-nothing but it is kept for backward, and no one-hot target exists.
+the one entry of each object's row is put in its place. The gradient is made in the same pass, so nothing but
+it is kept for backward, and no one-hot target exists. ``fused_focal`` is the same for a compiler.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,9 +22,13 @@ from torch.autograd.function import once_differentiable
 
 from foveal.types import BACKGROUND, IGNORE
 
-ROWS_CPU = 2048
-"""Rows of a block on the CPU: two buffers of 2048 x 80 float32 stay in the second-level cache."""
-ROWS_GPU = 1 << 18
+ENTRIES_CPU = 1 << 18
+"""Entries of a block on the CPU: four buffers of 1 MB stay near the cores."""
+ENTRIES_GPU = 1 << 24
+
+ObjectRule = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]
+"""(logits [n, 1] of each row's own class, that class [n, 1], rows of the block) -> loss and slope [n, 1] of an
+object there. Every row is asked; only what is said of objects counts."""
 
 
 def sigmoid_focal_loss(
@@ -36,41 +41,62 @@ def sigmoid_focal_loss(
     alpha: weight of the positive class in [0, 1], one number or [K]; gamma: focusing exponent, >= 0.
     ValueError outside.
     """
-    weight = torch.as_tensor(alpha, dtype=_working_dtype(cls_logits), device=cls_logits.device).detach()
-    if not gamma >= 0 or not ((weight >= 0) & (weight <= 1)).all():  # NaN is outside, too
-        raise ValueError(f"alpha must lie in [0, 1] and gamma be >= 0: alpha {alpha}, gamma {gamma}")
-    if weight.ndim and weight.shape != cls_logits.shape[1:]:
-        raise ValueError(f"alpha has {weight.numel()} weights for {cls_logits.shape[1]} classes")
-    rows, logits = _objects(cls_logits, labels)
-    object_weight = weight[labels[rows]] if weight.ndim else weight
-    loss, gradient = _object_focal(logits, object_weight, gamma)
-    total: Tensor = _Focal.apply(cls_logits, labels, 1 - weight, gamma, rows, loss, gradient)
-    return total
+    weight = object_weight(cls_logits, alpha, gamma)
+
+    def objects(x: Tensor, own: Tensor, _: slice) -> tuple[Tensor, Tensor]:
+        return _object_focal(x, weight[own] if isinstance(weight, Tensor) else weight, gamma)
+
+    return with_gradient(cls_logits, lambda x: _in_blocks(x, labels, 1 - weight, gamma, objects))
 
 
 def quality_focal_loss(cls_logits: Tensor, labels: Tensor, quality: Tensor, gamma: float = 2.0) -> Tensor:
     """Quality focal loss (Li et al. 2020, eq. 5), summed: an object's target score is its box's IoU.
 
-    cls_logits, labels: as above. quality: [P] IoU in [0, 1] of the P rows with label >= 0, in row order; no
-    gradient flows into it. ValueError where the counts disagree or gamma is negative.
+    cls_logits, labels: as above. quality: IoU in [0, 1], [P] of the P rows with label >= 0 in row order, or [N]
+    of every row, of which those with label >= 0 are read; no gradient flows into it. ValueError where the counts
+    disagree or gamma is negative.
     """
+    target = quality_of_rows(cls_logits, labels, quality, gamma)
+
+    def objects(x: Tensor, _: Tensor, block: slice) -> tuple[Tensor, Tensor]:
+        return _object_quality(x, target[block, None], gamma)
+
+    return with_gradient(cls_logits, lambda x: _in_blocks(x, labels, 1.0, gamma, objects))
+
+
+def object_weight(cls_logits: Tensor, alpha: float | Tensor, gamma: float) -> float | Tensor:
+    """alpha as a number, or as [K] on the device of the logits. ValueError as for ``sigmoid_focal_loss``."""
+    if isinstance(alpha, Tensor) and alpha.ndim == 0:
+        alpha = float(alpha)
+    inside = ((alpha >= 0) & (alpha <= 1)).all() if isinstance(alpha, Tensor) else 0 <= alpha <= 1
+    if not gamma >= 0 or not inside:  # NaN is outside, too
+        raise ValueError(f"alpha must lie in [0, 1] and gamma be >= 0: alpha {alpha}, gamma {gamma}")
+    if not isinstance(alpha, Tensor):
+        return alpha
+    if alpha.shape != cls_logits.shape[1:]:
+        raise ValueError(f"alpha has {alpha.numel()} weights for {cls_logits.shape[1]} classes")
+    return alpha.detach().to(cls_logits.device, working_dtype(cls_logits), non_blocking=True)
+
+
+def quality_of_rows(cls_logits: Tensor, labels: Tensor, quality: Tensor, gamma: float) -> Tensor:
+    """[N] target score of every row, 0 where there is no object; see ``quality_focal_loss``."""
     if not gamma >= 0:
         raise ValueError(f"gamma must be >= 0: {gamma}")
-    rows, logits = _objects(cls_logits, labels)
-    if len(quality) != len(rows):
-        raise ValueError(f"{len(quality)} qualities for {len(rows)} objects")
-    loss, gradient = _object_quality(logits, quality.detach().to(logits.dtype), gamma)
-    total: Tensor = _Focal.apply(cls_logits, labels, logits.new_ones(()), gamma, rows, loss, gradient)
-    return total
+    quality = quality.detach().to(working_dtype(cls_logits))
+    objects = labels >= 0
+    if len(quality) == len(labels):
+        return torch.where(objects, quality, 0)
+    if len(quality) != int(objects.sum()):
+        raise ValueError(f"{len(quality)} qualities for {int(objects.sum())} objects")
+    return quality.new_zeros(len(labels)).masked_scatter(objects, quality)
 
 
-def _objects(cls_logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of the objects, and their logits of their own class, without gradient."""
-    rows = torch.nonzero(labels >= 0).squeeze(1)
-    return rows, cls_logits.detach()[rows, labels[rows]].to(_working_dtype(cls_logits))
+def working_dtype(x: Tensor) -> torch.dtype:
+    """Type in which the loss of these logits is computed."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def _object_focal(x: Tensor, alpha: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+def _object_focal(x: Tensor, alpha: float | Tensor, gamma: float) -> tuple[Tensor, Tensor]:
     p, q, s = x.sigmoid(), (-x).sigmoid(), F.softplus(-x)
     modulation = alpha * q.pow(gamma)
     return modulation * s, -modulation * (gamma * p * s + q)
@@ -86,58 +112,71 @@ def _object_quality(x: Tensor, y: Tensor, gamma: float) -> tuple[Tensor, Tensor]
     return modulation * bce, slope * bce + modulation * gap
 
 
-def _working_dtype(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
-class _Focal(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        cls_logits: Tensor,
-        labels: Tensor,
-        weight: Tensor,
-        gamma: float,
-        rows: Tensor,
-        object_loss: Tensor,
-        object_gradient: Tensor,
-    ) -> Tensor:
-        gradient = torch.empty_like(cls_logits)
-        wide = torch.float32 if cls_logits.device.type == "mps" else torch.float64  # MPS has no float64
-        total = object_loss.sum(dtype=wide)
-        step = ROWS_GPU if cls_logits.is_cuda else ROWS_CPU
-        for start in range(0, len(cls_logits), step):
-            block = slice(start, start + step)
-            label = labels[block, None]
-            keep = (label != IGNORE).to(weight.dtype)
-            loss, slope = _background_block(cls_logits[block], weight, gamma, keep)
+def _in_blocks(
+    cls_logits: Tensor, labels: Tensor, weight: float | Tensor, gamma: float, objects: ObjectRule
+) -> tuple[Tensor, Tensor]:
+    """Sum and gradient [N, K]; weight: of the background, a number or [K]."""
+    gradient = torch.empty_like(cls_logits)
+    wide = torch.float32 if cls_logits.device.type == "mps" else torch.float64  # MPS has no float64
+    total = cls_logits.new_zeros((), dtype=wide)
+    rows, classes = cls_logits.shape
+    step = max(1, min((ENTRIES_GPU if cls_logits.is_cuda else ENTRIES_CPU) // max(classes, 1), rows))
+    # Made once: fresh memory for every block would cost more than the arithmetic in it.
+    room = cls_logits.new_empty((3, step, classes), dtype=working_dtype(cls_logits))
+    for start in range(0, rows, step):
+        block = slice(start, start + step)
+        label = labels[block, None]
+        x = cls_logits[block].to(room.dtype)
+        loss, spare, slope = room[:, : len(label)]
+        if gradient.dtype == room.dtype:
+            slope = gradient[block]
+        _as_background(x, weight, gamma, label != IGNORE, loss, slope, spare)
+        # An object's own entry is no background. It is replaced before the sum: taken out of the sum, it
+        # would leave its rounding, which is more than the whole loss of a confident object.
+        own, is_object = label.clamp(min=0), label >= 0
+        object_loss, object_slope = objects(x.gather(1, own), own, block)
+        loss.scatter_(1, own, torch.where(is_object, object_loss, loss.gather(1, own)))
+        slope.scatter_(1, own, torch.where(is_object, object_slope, slope.gather(1, own)))
+        if gradient.dtype != room.dtype:
             gradient[block] = slope
-            # An object's own entry is no background. It is taken out before the sum: taken out of the sum,
-            # it would leave its rounding, which is more than the whole loss of a confident object.
-            own = label.clamp(min=0)
-            loss.scatter_(1, own, loss.gather(1, own).masked_fill_(label >= 0, 0))
-            total += loss.sum(dtype=wide)
-        gradient[rows, labels[rows]] = object_gradient.to(gradient.dtype)
+        total += loss.sum(dim=1).sum(dtype=wide)
+    return total.to(room.dtype), gradient
+
+
+def _as_background(
+    x: Tensor, weight: float | Tensor, gamma: float, keep: Tensor, loss: Tensor, slope: Tensor, spare: Tensor
+) -> None:
+    """Loss and slope [n, K] of entries that are all background, written into the tensors given."""
+    p = torch.sigmoid(x, out=spare)
+    s = F.softplus(x)
+    torch.addcmul(s, p, s, value=-1, out=slope)  # q s
+    torch.add(p, slope, alpha=gamma, out=slope)
+    modulation = torch.mul(p, p, out=p) if gamma == 2 else p.pow_(gamma)
+    modulation.mul_(weight * keep)
+    slope.mul_(modulation)
+    torch.mul(s, modulation, out=loss)
+
+
+def with_gradient(x: Tensor, compute: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+    """A sum over x whose gradient is made together with it: ``compute(x) -> (sum, gradient)``."""
+    total: Tensor = _WithGradient.apply(x, compute)
+    return total
+
+
+class _WithGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, compute: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+        total, gradient = compute(x.detach())
         ctx.save_for_backward(gradient)
-        return total.to(weight.dtype)
+        return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * upstream.to(gradient.dtype), None, None, None, None, None, None
-
-
-def _background_block(x: Tensor, weight: Tensor, gamma: float, keep: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and slope [n, K] of entries that are all background; buffers are reused to stay in cache."""
-    x = x.to(weight.dtype)
-    p = x.sigmoid()
-    s = F.softplus(x)
-    modulation = (p * p if gamma == 2 else p.pow(gamma)).mul_(weight).mul_(keep)
-    loss = s * modulation
-    # gamma q s + p, in the buffer of s
-    slope = s.mul_(1 - p).mul_(gamma).add_(p).mul_(modulation)
-    return loss, slope
+        # Where backward comes this way again (retain_graph), the gradient must stay as it is.
+        kept = torch._C._autograd._get_current_graph_task_keep_graph()
+        return gradient * upstream if kept else gradient.mul_(upstream), None
 
 
 __all__ = ["BACKGROUND", "IGNORE", "quality_focal_loss", "sigmoid_focal_loss"]

@@ -43,18 +43,25 @@ def scaled_size(letterbox: Letterbox) -> tuple[int, int]:
 
 
 def resize_picture(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize [3, H, W] uint8 to (height, width), bilinear with antialiasing, staying uint8."""
+    """Resize [3, H, W] uint8 to (height, width), bilinear with antialiasing, staying uint8, channels last."""
     if tuple(image.shape[-2:]) == size:
         return image
-    batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
+    # Not ``image[None].contiguous(memory_format=channels_last)``: a batch of one keeps a stride by which torch
+    # takes it for channels first, and then unpacks, resizes and writes every channel for itself.
+    batch = image.permute(1, 2, 0).contiguous().unsqueeze(0).permute(0, 3, 1, 2)
     return F.interpolate(batch, size=size, mode="bilinear", antialias=True, align_corners=False).squeeze(0)
 
 
+def blank(canvas: tuple[int, int]) -> Tensor:
+    """[3, H, W] uint8 canvas of padding grey, channels last in memory."""
+    return torch.full((*canvas, 3), PAD_VALUE, dtype=torch.uint8).permute(2, 0, 1)
+
+
 def apply_letterbox(image: Tensor, letterbox: Letterbox, canvas: tuple[int, int]) -> Tensor:
-    """Canvas [3, H, W] uint8 with the scaled picture on it; what overflows is cut off."""
+    """Canvas [3, H, W] uint8 with the scaled picture on it, channels last; what overflows is cut off."""
     scaled = resize_picture(image, scaled_size(letterbox))
     top, left = round(letterbox.top), round(letterbox.left)
-    out = image.new_full((1, 3, *canvas), PAD_VALUE).contiguous(memory_format=torch.channels_last)[0]
+    out = blank(canvas)
     # A zoomed picture may begin outside the canvas: cut the same part from both sides.
     source_y, source_x = max(0, -top), max(0, -left)
     y, x = max(0, top), max(0, left)

@@ -30,6 +30,8 @@ class Pairs(NamedTuple):
     """[P] index of the box."""
     iou: Tensor
     """[P]."""
+    anchor_box: Tensor
+    """[P, 4] xyxy."""
 
 
 class _Shapes(NamedTuple):
@@ -71,7 +73,7 @@ def nearest_cell_iou(levels: Sequence[AnchorLevel], boxes: Tensor) -> Tensor:
     cells = torch.minimum(steps.round().clamp(min=0), shapes.limit[:, None])  # [R, M, 2] x, y
     shift = (cells + shapes.offset[:, None]) * shapes.stride[:, None]
     anchors = shapes.cell[:, None] + shift.repeat(1, 1, 2)
-    return box_iou(anchors, boxes[None]).max(dim=0).values
+    return box_iou(anchors, boxes[None]).amax(dim=0)
 
 
 def pairs_above(levels: Sequence[AnchorLevel], boxes: Tensor, floor: Tensor) -> Pairs:
@@ -81,17 +83,18 @@ def pairs_above(levels: Sequence[AnchorLevel], boxes: Tensor, floor: Tensor) -> 
     """
     shapes = _shapes(levels)
     count, begin = _cell_windows(shapes, boxes, floor)
-    columns, total = count[..., 0], count[..., 0] * count[..., 1]  # [R, M]
-    ends = total.flatten().cumsum(0)
-    window = torch.repeat_interleave(total.flatten())  # [P] which (row, box)
-    within = torch.arange(len(window), device=boxes.device) - (ends - total.flatten())[window]
+    columns, total = count[..., 0].flatten(), count.prod(dim=-1).flatten()  # [R * M]
+    window = torch.repeat_interleave(total)  # [P] which (row, box)
+    within = torch.arange(len(window), device=boxes.device) - (total.cumsum(0) - total)[window]
     row, box = window // len(boxes), window % len(boxes)
-    columns = columns.flatten()[window]
-    x = begin[..., 0].flatten()[window] + within % columns
-    y = begin[..., 1].flatten()[window] + torch.div(within, columns, rounding_mode="floor")
-    anchor = (y * shapes.width[row] + x) * shapes.per_cell[row] + shapes.first[row]
-    all_boxes = torch.cat([level.boxes for level in levels])
-    return Pairs(anchor, box, box_iou(all_boxes[anchor], boxes[box]))
+    columns = columns[window]
+    cell = begin.flatten(0, 1)[window]  # [P, 2] x, y
+    cell = cell + torch.stack([within % columns, within // columns], dim=1)
+    anchor = (cell[:, 1] * shapes.width[row] + cell[:, 0]) * shapes.per_cell[row] + shapes.first[row]
+    # In the arithmetic of grid_anchors, so that a pair's IoU is that of the dense matrix.
+    shift = (cell.to(boxes.dtype) + shapes.offset[row]) * shapes.stride[row]
+    anchor_box = shift.repeat(1, 2) + shapes.cell[row]
+    return Pairs(anchor, box, box_iou(anchor_box, boxes[box]), anchor_box)
 
 
 def _cell_windows(shapes: _Shapes, boxes: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:

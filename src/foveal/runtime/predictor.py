@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from pydantic import ValidationError
-from torch import Tensor
 
 from foveal.build import build_detector, build_inference
 from foveal.checkpoint.format import Checkpoint, CheckpointHeader, load_checkpoint
 from foveal.config.schema import Model
-from foveal.data.decode import read_picture, upright_rgb
-from foveal.errors import DataError, ModelFileError, UsageError
+from foveal.errors import ModelFileError, UsageError
 from foveal.models.inference import InferenceModel
-from foveal.ops.letterbox import apply_letterbox, fit_letterbox, undo_boxes
+from foveal.ops.letterbox import undo_boxes
+from foveal.runtime.backends import accelerate, check_choice
+from foveal.runtime.calibration import calibration_images
 from foveal.runtime.detections import Detections
 from foveal.runtime.device import resolve_device
-from foveal.types import Array, Letterbox
+from foveal.runtime.pictures import Picture, load_picture, place_picture
+from foveal.types import Array
 
-Picture = str | Path | Array | Image.Image
-"""A file, an array [H, W, 3] uint8 RGB, or a PIL picture."""
 DEFAULT_THRESHOLD = 0.3
 """Score from which a detection is shown where the checkpoint stores no threshold for its class."""
 
@@ -65,6 +62,9 @@ class Predictor:
 
     model: a checkpoint file. device: auto, cpu, cuda, cuda:1, mps. score_thresh: one threshold for all
     classes, or one per class name; None takes those stored in the checkpoint.
+    backend, precision: torch runs fp32 and bf16; openvino fp32, bf16 and int8; onnxruntime fp32; the last two on
+    the CPU. calibration: for int8, pictures like those to come; None takes the training set's own.
+    A predictor works for one thread at a time.
     """
 
     def __init__(
@@ -72,13 +72,19 @@ class Predictor:
         model: str | Path,
         device: str = "auto",
         score_thresh: float | Mapping[str, float] | None = None,
+        backend: str = "torch",
+        precision: str = "fp32",
+        calibration: Sequence[Picture] | None = None,
     ) -> None:
+        check_choice(backend, precision, device)
         checkpoint = load_checkpoint(model)
         self.header = checkpoint.header
         self.classes = checkpoint.header.classes
         self.canvas = canvas_of(checkpoint.header)
-        self.device = resolve_device(device)
-        self.model = load_inference(checkpoint, model).to(self.device)
+        self.device = resolve_device(device if backend == "torch" else "cpu")
+        images = calibration_images(self.header, self.canvas, calibration)
+        plain = load_inference(checkpoint, model)
+        self.model = accelerate(plain, backend, precision, self.device, images)
         self.thresholds = self._thresholds(score_thresh)
 
     def __call__(self, picture: Picture) -> Detections:
@@ -93,7 +99,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _detect(self, arrays: list[Array]) -> Iterator[Detections]:
-        placed = [self._place(array) for array in arrays]
+        placed = [place_picture(array, self.canvas) for array in arrays]
         images = torch.stack([image for image, _ in placed]).to(self.device)
         found = self.model(images)
         limits = torch.tensor([self.thresholds[name] for name in self.classes.names])
@@ -107,11 +113,6 @@ class Predictor:
                 boxes, scores[keep], labels[keep], names, letterbox.height, letterbox.width, arrays[i]
             )
 
-    def _place(self, array: Array) -> tuple[Tensor, Letterbox]:
-        letterbox = fit_letterbox(array.shape[0], array.shape[1], self.canvas)
-        image = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
-        return apply_letterbox(image, letterbox, self.canvas), letterbox
-
     def _thresholds(self, given: float | Mapping[str, float] | None) -> dict[str, float]:
         stored = self.header.thresholds
         if isinstance(given, Mapping):
@@ -124,23 +125,6 @@ class Predictor:
         if given is not None:
             return dict.fromkeys(self.classes.names, given)
         return {name: stored.get(name, DEFAULT_THRESHOLD) for name in self.classes.names}
-
-
-def load_picture(picture: Picture) -> Array:
-    """[H, W, 3] uint8 RGB of a file, an array or a PIL picture."""
-    if isinstance(picture, str | Path):
-        return read_picture(Path(picture))
-    if isinstance(picture, Image.Image):
-        try:
-            return upright_rgb(picture)
-        except ValueError as error:
-            raise UsageError(f"the picture cannot be used: {error}") from error
-        except OSError as error:
-            raise DataError(f"the picture cannot be decoded: {error}") from error
-    array = np.asarray(picture)
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-        raise UsageError(f"a picture is [H, W, 3] uint8 RGB, not {list(array.shape)} {array.dtype}")
-    return array
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -26,9 +26,12 @@ from foveal.data.records import Records
 from foveal.errors import DataError, ModelFileError, UsageError
 from foveal.files import free_name, write_text
 from foveal.metrics.coco import ClassResult, CocoEvaluator
+from foveal.runtime.backends import accelerate, check_choice
+from foveal.runtime.calibration import calibration_images
 from foveal.runtime.device import resolve_device
 from foveal.runtime.predictor import canvas_of, load_inference
 from foveal.types import Batch
+from foveal.verbs.predict import find_pictures
 from foveal.verbs.summary import describe_data
 
 
@@ -50,23 +53,31 @@ def evaluate(
     device: str = "auto",
     workers: int = 2,
     quiet: bool = False,
+    backend: str = "torch",
+    precision: str = "fp32",
+    calibration: Path | None = None,
 ) -> Evaluation:
     """Measure a checkpoint on labelled pictures.
 
     data: a config file (its val, or else its train), or a COCO JSON with its pictures beside it or in
     ``images``; default: the validation set that the checkpoint was trained with.
     output: where to write the JSON (a numbered one where that file is there); default: nothing is written.
-    Classes are matched by name.
+    backend, precision, calibration: as in ``Predictor``. Classes are matched by name.
     """
+    check_choice(backend, precision, device)
     loaded = load_checkpoint(checkpoint)
     console = Console(quiet=quiet)
     source = _own_validation_set(loaded.header, checkpoint) if data is None else _source(data)
     records = _records(source, loaded.header)
     if data is not None:
         console.print(describe_data(str(data), records), soft_wrap=True, markup=False)
-    loader = make_loader(records, canvas_of(loaded.header), batch_size, train=False, workers=workers)
-    model = load_inference(loaded, checkpoint).to(resolve_device(device))
-    result = run_evaluation(model, loader, records, quiet)
+    canvas = canvas_of(loaded.header)
+    loader = make_loader(records, canvas, batch_size, train=False, workers=workers)
+    place = resolve_device(device if backend == "torch" else "cpu")
+    pictures = None if calibration is None else find_pictures([str(calibration)])
+    images = calibration_images(loaded.header, canvas, pictures)
+    model = accelerate(load_inference(loaded, checkpoint), backend, precision, place, images)
+    result = run_evaluation(model, loader, records, place, quiet)
     console.print(metrics_table(result, f"{checkpoint.name} on {len(records)} pictures"))
     if output is not None:
         output = free_name(output)
@@ -77,11 +88,10 @@ def evaluate(
 
 @torch.inference_mode()
 def run_evaluation(
-    model: nn.Module, loader: DataLoader[Batch], records: Records, quiet: bool = False
+    model: nn.Module, loader: DataLoader[Batch], records: Records, device: torch.device, quiet: bool = False
 ) -> Evaluation:
     """Detect on every picture of a loader and compare with the records' labels."""
     evaluator = CocoEvaluator(records.ground_truth())
-    device = next(model.parameters()).device
     console = Console(stderr=True, quiet=quiet)
     hidden = not console.is_terminal  # a transient bar leaves an empty line in a file
     for batch in track(loader, "evaluating", console=console, transient=True, disable=hidden):

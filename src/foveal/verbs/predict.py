@@ -46,16 +46,22 @@ def predict(
     pictures: bool = True,
     device: str = "auto",
     quiet: bool = False,
+    backend: str = "torch",
+    precision: str = "fp32",
+    calibration: Path | None = None,
 ) -> PredictResult:
     """Detect on files, folders and globs; write drawn pictures and ``detections.json`` into ``output``.
 
     score_thresh: one threshold for all classes; default: those stored in the checkpoint. everything: all
-    detections over the model's own score_thresh. A picture that cannot be read is named and left out; DataError
-    where none could be read. An ``output`` that exists is not touched: a numbered one is made beside it.
+    detections over the model's own score_thresh. backend, precision, calibration: as in ``Predictor``, the last as
+    files, folders or globs. A picture that cannot be read is named and left out; DataError where none could be
+    read. An ``output`` that exists is not touched: a numbered one is made beside it.
     """
     console = Console(quiet=quiet, stderr=True)
     paths = find_pictures(sources)
-    predictor = Predictor(checkpoint, device, 0.0 if everything else score_thresh)
+    examples = None if calibration is None else find_pictures([str(calibration)])
+    threshold = 0.0 if everything else score_thresh
+    predictor = Predictor(checkpoint, device, threshold, backend, precision, examples)
     output = free_name(output)
     done: list[Prediction] = []
     failed: list[tuple[Path, str]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 import torchvision
 from torch import Tensor
 
-from foveal.heads.anchor_decoupled.criterion import AnchorCriterion, focal, quality_focal
+from foveal.errors import ConfigWarning
+from foveal.heads.anchor_decoupled import criterion as room
+from foveal.heads.anchor_decoupled.criterion import AnchorCriterion, focal, fuses, quality_focal
 from foveal.ops.anchors import cell_anchors, grid_anchors
 from foveal.ops.box_coder import decode_boxes, encode_boxes
 from foveal.ops.focal_loss import quality_focal_loss, sigmoid_focal_loss
@@ -157,3 +160,31 @@ def test_half_precision_outputs_give_float32_losses() -> None:
         torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
     sum(found.values()).backward()  # type: ignore[union-attr]
     assert all(x.grad is not None and x.grad.dtype == torch.bfloat16 for x in half.bbox_deltas)
+
+
+def test_the_class_loss_is_compiled_on_cuda_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "compiler_works", lambda device: True)
+    assert fuses.__wrapped__("cuda")
+    assert not fuses.__wrapped__("cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quality", [False, True])
+def test_compiled_or_not_the_losses_are_the_same(quality: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
+    criterion = AnchorCriterion(match_iou, quality_focal() if quality else focal(), box_loss="giou")
+    found = []
+    for fused in (False, True):
+        monkeypatch.setattr(room, "fuses", lambda device, fused=fused: fused)
+        outputs = outputs_of(2)
+        loss = torch.stack(list(criterion(outputs, targets_of(4, 2)).losses.values())).sum()
+        found.append((loss, *torch.autograd.grad(loss, [*outputs.cls_logits, *outputs.bbox_deltas])))
+    for eager, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, eager)
+
+
+def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "compiler_works", lambda device: False)
+    with pytest.warns(ConfigWarning, match="compiler"):
+        assert not fuses.__wrapped__("cuda")

@@ -2,34 +2,68 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from foveal.errors import ConfigWarning
 from foveal.heads.anchor_decoupled.targets import Assigner, Assignment, assign
 from foveal.ops.box_coder import decode_boxes, encode_boxes
 from foveal.ops.box_loss import giou_loss, l1_loss, smooth_l1_loss
+from foveal.ops.fixed_size import needs_fixed_size
 from foveal.ops.focal_loss import quality_focal_loss, sigmoid_focal_loss
+from foveal.ops.fused_focal import compiler_works, fused_focal_loss, fused_quality_focal_loss
 from foveal.ops.iou import box_iou
 from foveal.types import IGNORE, AnchorLevel, HeadOutputs, LossOutput, Target
 
 ClassLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(cls_logits [n, K], labels [n], quality [p] of the rows with label >= 0) -> sum."""
+"""(cls_logits [n, K], labels [n], quality [n], read where label >= 0) -> sum."""
 BoxLossName = Literal["l1", "smooth_l1", "giou"]
 
 
 def focal(alpha: float | list[float] = 0.25, gamma: float = 2.0) -> ClassLoss:
     """Focal loss as a class loss of the criterion; alpha is one number or one per class."""
     weight = torch.tensor(alpha) if isinstance(alpha, list) else alpha
-    return lambda logits, labels, _: sigmoid_focal_loss(logits, labels, weight, gamma)
+
+    def loss(logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
+        chosen = fused_focal_loss if fuses(logits.device.type) else sigmoid_focal_loss
+        return chosen(logits, labels, weight, gamma)
+
+    return loss
 
 
 def quality_focal(gamma: float = 2.0) -> ClassLoss:
     """Quality focal loss: the target score of an object is the IoU that its own box reaches."""
-    return lambda logits, labels, quality: quality_focal_loss(logits, labels, quality, gamma)
+
+    def loss(logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
+        chosen = fused_quality_focal_loss if fuses(logits.device.type) else quality_focal_loss
+        return chosen(logits, labels, quality, gamma)
+
+    return loss
+
+
+@cache
+def fuses(device: str) -> bool:
+    """Whether the class loss is compiled into one kernel: on CUDA, where a compiler works (ConfigWarning if not).
+
+    On the CPU compiling could save a fiftieth of a step, and takes itself the time of several.
+    """
+    if device != "cuda":
+        return False
+    if not compiler_works(device):
+        warnings.warn(
+            "torch.compile does not work on this machine (Triton needs a C compiler): "
+            "the class loss is computed in several kernels instead of one",
+            ConfigWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 class AnchorCriterion:
@@ -71,35 +105,53 @@ class AnchorCriterion:
         return LossOutput(losses, stats)
 
     def _mean_of_pictures(self, outputs: HeadOutputs, assignment: Assignment) -> tuple[Tensor, Tensor]:
-        counts = (assignment.labels >= 0).sum(dim=1)
+        pictures = zip(
+            zip(*(logits.split(1) for logits in outputs.cls_logits), strict=True),
+            zip(*(deltas.split(1) for deltas in outputs.bbox_deltas), strict=True),
+            assignment.labels.split(1),
+            assignment.box.split(1),
+            strict=True,
+        )
         sums = []
-        for i, boxes in enumerate(assignment.boxes.split(counts.tolist())):
-            one = slice(i, i + 1)
-            picture = HeadOutputs(
-                tuple(x[one] for x in outputs.cls_logits),
-                tuple(x[one] for x in outputs.bbox_deltas),
-                outputs.anchors,
+        for logits, deltas, labels, box in pictures:
+            cls_box = self._sums(
+                HeadOutputs(logits, deltas, outputs.anchors), Assignment(labels, box, assignment.boxes)
             )
-            sums.append(torch.stack(self._sums(picture, Assignment(assignment.labels[one], boxes))))
-        mean = (torch.stack(sums) / counts.clamp(min=1)[:, None]).mean(dim=0)
+            sums.append(torch.stack(cls_box) / (labels >= 0).sum().clamp(min=1))
+        mean = torch.stack(sums).mean(dim=0)
         return mean[0], mean[1]
 
     def _sums(self, outputs: HeadOutputs, assignment: Assignment) -> tuple[Tensor, Tensor]:
         """Class and box loss, summed over the given pictures. Levels are never joined."""
         sizes = [len(level.boxes) for level in outputs.anchors]
-        per_level = assignment.labels.split(sizes, dim=1)
-        deltas, anchors = _objects(outputs, per_level)
-        # Objects arrive level by level here, picture by picture in the assignment: bring both together.
-        boxes = assignment.boxes[_level_order(assignment.labels, sizes)]
-        decoded = decode_boxes(deltas, anchors)
-        box = self._box_loss(deltas, decoded, anchors, boxes).sum()
-        quality = box_iou(decoded.detach(), boxes).clamp(0, 1)
-        counts = [int((labels >= 0).sum()) for labels in per_level]
-        cls = [
-            self.class_loss(logits.flatten(0, 1), labels.flatten(), iou)
-            for logits, labels, iou in zip(outputs.cls_logits, per_level, quality.split(counts), strict=True)
-        ]
-        return torch.stack(cls).sum(), box
+        labels, boxes = assignment.labels.split(sizes, dim=1), assignment.box.split(sizes, dim=1)
+        cls, box = [], []
+        for logits, deltas, level, label, row in zip(*outputs, labels, boxes, strict=True):
+            loss, quality = self._box_sum(deltas, level, label, assignment.boxes, row)
+            box.append(loss)
+            cls.append(self.class_loss(logits.flatten(0, 1), label.flatten(), quality.flatten()))
+        return torch.stack(cls).sum(), torch.stack(box).sum()
+
+    def _box_sum(
+        self, deltas: Tensor, level: AnchorLevel, labels: Tensor, boxes: Tensor, box: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Box loss of a level's objects, summed, and the IoU that each of them reaches [B, n], in float32.
+
+        deltas: [B, n, 4], float64 stays; boxes: [M, 4]; box: [B, n] row of ``boxes`` of each object.
+        """
+        rows = _rows(labels)
+        counts = labels[rows] >= 0
+        anchors = level.boxes.expand(len(labels), -1, 4)[rows]
+        delta = deltas[rows] if deltas.dtype == torch.float64 else deltas[rows].float()
+        # What is no object stands on its anchor: any value is finite there, and none has a gradient.
+        delta = torch.where(counts[..., None], delta, 0)
+        target = torch.where(counts[..., None], boxes[box[rows]], anchors)
+        decoded = decode_boxes(delta, anchors)
+        loss = torch.where(counts, self._box_loss(delta, decoded, anchors, target), 0).sum()
+        iou = box_iou(decoded.detach(), target).clamp(0, 1)
+        quality = iou.new_zeros(labels.shape)
+        quality[rows] = iou
+        return loss, quality
 
     def _box_loss(self, deltas: Tensor, decoded: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
         if self.box_loss == "giou":
@@ -108,23 +160,11 @@ class AnchorCriterion:
         return l1_loss(deltas, target) if self.box_loss == "l1" else smooth_l1_loss(deltas, target, self.beta)
 
 
-def _objects(outputs: HeadOutputs, labels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Deltas and anchors [P, 4] of the objects, level by level, in float32 (float64 stays)."""
-    deltas, anchors = [], []
-    for level, prediction, label in zip(outputs.anchors, outputs.bbox_deltas, labels, strict=True):
-        picture, place = torch.nonzero(label >= 0, as_tuple=True)
-        chosen = prediction[picture, place]
-        deltas.append(chosen if chosen.dtype == torch.float64 else chosen.float())
-        anchors.append(level.boxes[place])
-    return torch.cat(deltas), torch.cat(anchors)
-
-
-def _level_order(labels: Tensor, sizes: list[int]) -> Tensor:
-    """[P] where each object, counted level by level, stands when counted picture by picture."""
-    place = (labels >= 0).flatten().cumsum(0).view_as(labels) - 1
-    return torch.cat(
-        [p[label >= 0] for p, label in zip(place.split(sizes, 1), labels.split(sizes, 1), strict=True)]
-    )
+def _rows(labels: Tensor) -> tuple[Tensor, ...] | tuple[slice, slice]:
+    """Index of a level's objects [B, n]; of all rows where sizes must not follow the data."""
+    if needs_fixed_size(labels):
+        return slice(None), slice(None)
+    return torch.nonzero(labels >= 0, as_tuple=True)
 
 
 def _mean_over_processes(value: Tensor) -> Tensor:

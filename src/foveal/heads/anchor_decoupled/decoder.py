@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from foveal.ops.box_coder import decode_boxes
-from foveal.types import Candidates, HeadOutputs
+from foveal.ops.topk import topk
+from foveal.types import AnchorLevel, Candidates, HeadOutputs
+
+
+class Picks(NamedTuple):
+    """The best (anchor, class) pairs of one level, by falling logit; k of them."""
+
+    logit: Tensor
+    """[B, k] float32."""
+    anchor: Tensor
+    """[B, k] int64, row of the level."""
+    label: Tensor
+    """[B, k] int64."""
 
 
 class AnchorDecoder:
@@ -17,18 +31,41 @@ class AnchorDecoder:
     def __init__(self, topk_candidates: int = 1000, score_thresh: float = 0.05) -> None:
         self.topk_candidates = topk_candidates
         self.score_thresh = score_thresh
+        self.logit_thresh = _logit(score_thresh)
 
     def __call__(self, outputs: HeadOutputs, image_size: tuple[int, int]) -> Candidates:
         """image_size: height and width of the canvas, to which boxes are clipped."""
-        boxes, scores, labels = [], [], []
-        for logits, deltas, level in zip(*outputs, strict=True):
-            logit, anchor, label = _topk(logits, self.topk_candidates)
-            picked = deltas.gather(1, anchor[:, :, None].expand(-1, -1, 4)).float()
-            boxes.append(decode_boxes(picked, level.boxes[anchor]))
-            scores.append(_scores_above(logit.float(), self.score_thresh))
-            labels.append(label)
-        clipped = _clip(torch.cat(boxes, dim=1), image_size)
-        return Candidates(clipped, torch.cat(scores, dim=1), torch.cat(labels, dim=1))
+        picks = [self.pick(logits) for logits in outputs.cls_logits]
+        deltas = [
+            rows.gather(1, pick.anchor[:, :, None].expand(-1, -1, 4))
+            for rows, pick in zip(outputs.bbox_deltas, picks, strict=True)
+        ]
+        return self.decode(picks, deltas, outputs.anchors, image_size)
+
+    def pick(self, logits: Tensor) -> Picks:
+        """The best pairs of one level, [B, n, K] -> k = min(topk_candidates, n * K) of them."""
+        logit, place = topk(logits, self.topk_candidates)
+        classes = logits.shape[2]
+        return Picks(logit.float(), torch.div(place, classes, rounding_mode="floor"), place % classes)
+
+    def decode(
+        self,
+        picks: Sequence[Picks],
+        deltas: Sequence[Tensor],
+        anchors: Sequence[AnchorLevel],
+        image_size: tuple[int, int],
+    ) -> Candidates:
+        """Picks of every level with their deltas [B, k, 4]; pairs under the threshold are empty places."""
+        boxes = [
+            decode_boxes(delta.float(), level.boxes[pick.anchor])
+            for pick, delta, level in zip(picks, deltas, anchors, strict=True)
+        ]
+        logit = torch.cat([pick.logit for pick in picks], dim=1)
+        return Candidates(
+            _clip(torch.cat(boxes, dim=1), image_size),
+            torch.where(logit > self.logit_thresh, logit.sigmoid(), 0.0),
+            torch.cat([pick.label for pick in picks], dim=1),
+        )
 
 
 def _clip(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
@@ -38,25 +75,8 @@ def _clip(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     return torch.stack([x, y], dim=-1).flatten(-2)
 
 
-def _topk(logits: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Logit, anchor and class [B, k'] of the k' = min(k, n * K) largest of [B, n, K].
-
-    The k largest elements lie in the k rows of largest maximum, so only those rows are searched.
-    """
-    _, anchors, classes = logits.shape
-    if classes == 1:
-        logit, anchor = logits.squeeze(-1).topk(min(k, anchors), dim=1)
-        return logit, anchor, torch.zeros_like(anchor)
-    rows = logits.max(dim=2).values.topk(min(k, anchors), dim=1).indices  # [B, r]
-    inside = logits.gather(1, rows[:, :, None].expand(-1, -1, classes)).flatten(1)  # [B, r * K]
-    logit, place = inside.topk(min(k, inside.shape[1]), dim=1)
-    anchor = rows.gather(1, torch.div(place, classes, rounding_mode="floor"))
-    return logit, anchor, place % classes
-
-
-def _scores_above(logit: Tensor, score_thresh: float) -> Tensor:
-    """Scores, with 0 where the logit does not exceed that of the threshold (strictly)."""
-    if score_thresh <= 0:
-        return logit.sigmoid()
-    threshold = math.log(score_thresh / (1 - score_thresh)) if score_thresh < 1 else math.inf
-    return torch.where(logit > threshold, logit.sigmoid(), 0.0)
+def _logit(score: float) -> float:
+    """Logit of a score, infinite where no score, or every score, is above it."""
+    if score <= 0:
+        return -math.inf
+    return math.log(score / (1 - score)) if score < 1 else math.inf

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foveal.ops.anchors import cell_anchors, grid_anchors
 from foveal.ops.norms import GroupNorm, InstanceNorm
-from foveal.types import HeadOutputs
+from foveal.types import AnchorLevel, HeadOutputs
 
 NormType = Literal["none", "batch_norm", "group_norm", "instance_norm"]
 INIT_STD = 0.01
@@ -73,17 +73,28 @@ class AnchorDecoupledHead(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> HeadOutputs:
         """features: one map [B, C, H, W] per level, finest first."""
-        logits, deltas, anchors = [], [], []
-        for level, x in enumerate(features):
-            height, width = x.shape[-2:]
-            logits.append(_rows(self.cls_logits(self.cls_subnet(x)), self.num_classes))
-            deltas.append(_rows(self.bbox_pred(self.box_subnet(x)), 4))
-            cell: Tensor = self.get_buffer(f"cell_{level}")
-            anchors.append(grid_anchors(cell, self.strides[level], height, width, self.anchor_offset))
-        return HeadOutputs(tuple(logits), tuple(deltas), tuple(anchors))
+        logits = tuple(rows_of(self.classify(x), self.num_classes) for x in features)
+        deltas = tuple(rows_of(self.regress(x), 4) for x in features)
+        anchors = tuple(self.anchors(level, x.shape[2], x.shape[3]) for level, x in enumerate(features))
+        return HeadOutputs(logits, deltas, anchors)
+
+    def classify(self, x: Tensor) -> Tensor:
+        """[B, A * K, H, W] logits of one level, the K classes of an anchor together."""
+        logits: Tensor = self.cls_logits(self.cls_subnet(x))
+        return logits
+
+    def regress(self, x: Tensor) -> Tensor:
+        """[B, A * 4, H, W] deltas of one level."""
+        deltas: Tensor = self.bbox_pred(self.box_subnet(x))
+        return deltas
+
+    def anchors(self, level: int, height: int, width: int) -> AnchorLevel:
+        """Anchors of a level whose grid has height x width cells."""
+        cell: Tensor = self.get_buffer(f"cell_{level}")
+        return grid_anchors(cell, self.strides[level], height, width, self.anchor_offset)
 
 
-def _rows(output: Tensor, columns: int) -> Tensor:
+def rows_of(output: Tensor, columns: int) -> Tensor:
     """[B, A * columns, H, W] -> [B, H * W * A, columns]; a view where the output is channels_last."""
     return output.permute(0, 2, 3, 1).reshape(len(output), -1, columns)
 

@@ -1,0 +1,52 @@
+"""Pictures that show int8 the range of a network's values: real ones, put on the canvas as always."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from pydantic import ValidationError
+from torch import Tensor
+
+from foveal.build import build_records
+from foveal.checkpoint.format import CheckpointHeader
+from foveal.config.schema import Data
+from foveal.data.records import Records
+from foveal.errors import DataError, UsageError
+from foveal.runtime.pictures import Picture, load_picture, place_picture
+
+CALIBRATION_PICTURES = 128
+"""Pictures looked at; those of a larger set are taken at even distances."""
+HINT = "give some with --calibration FOLDER (in Python: calibration=[...])"
+
+
+def calibration_images(
+    header: CheckpointHeader, canvas: tuple[int, int], pictures: Sequence[Picture] | Records | None = None
+) -> Iterator[Tensor]:
+    """At most 128 pictures [1, 3, H, W] uint8 on the canvas; those that cannot be read are left out.
+
+    pictures: None takes those that the checkpoint was trained on. UsageError where they are not there, or where
+    none can be read.
+    """
+    if pictures is None:
+        pictures = _training_set(header)
+    count = len(pictures)
+    reason, found = "there are none", 0
+    for i in np.linspace(0, count - 1, min(count, CALIBRATION_PICTURES)).round().astype(int).tolist():
+        try:
+            pixels = pictures.load(i) if isinstance(pictures, Records) else load_picture(pictures[i])
+        except (DataError, OSError) as error:
+            reason = str(error)
+            continue
+        found += 1
+        yield place_picture(pixels, canvas)[0][None]
+    if not found:
+        raise UsageError(f"int8 has no pictures to calibrate on ({reason}): {HINT}")
+
+
+def _training_set(header: CheckpointHeader) -> Records:
+    try:
+        return build_records(Data.model_validate(header.config["data"]).train)
+    except (KeyError, ValidationError, DataError) as error:
+        reason = str(error).splitlines()[0] if isinstance(error, DataError) else "the checkpoint names none"
+        raise UsageError(f"int8 needs the pictures of the training set ({reason}): {HINT}") from error
