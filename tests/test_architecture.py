@@ -28,7 +28,7 @@ FLOORS = {
     "build": 4, "runtime": 4,
     "diagnosis": 5, "bench": 5,
     "verbs": 6, "serve": 6,
-    "cli": 7, "__main__": 8,
+    "exits": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
 NEIGHBOURS = {("runtime", "build"), ("files", "errors")}
 """Rooms of one floor where the first may import the second: a Predictor builds what a checkpoint describes,

@@ -13,6 +13,7 @@ import pytest
 
 from foveal import cli
 from foveal.errors import ConfigWarning, DataError, DiskError, Interrupted
+from foveal.exits import READER_GONE
 from foveal.version import __version__
 
 
@@ -181,7 +182,7 @@ def test_a_reader_that_has_gone_is_no_fault() -> None:
     process = start("--help")
     assert process.stdout is not None
     process.stdout.close()
-    assert process.wait(60) == cli.READER_GONE
+    assert process.wait(60) == READER_GONE
     assert process.stderr is not None
     assert process.stderr.read() == ""
     process.stderr.close()

@@ -1,21 +1,14 @@
-"""The command: parses arguments, calls one verb, turns errors into one line and an exit code."""
+"""The command: parses arguments and calls one verb."""
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
-from foveal.errors import ConfigWarning, FovealError
+from foveal.exits import loading, run
 from foveal.version import __version__
 
 app = typer.Typer(
@@ -34,13 +27,6 @@ Precision = Annotated[str, typer.Option(help="fp32, bf16 (torch, openvino) or in
 Calibration = Annotated[
     Path | None, typer.Option(help="for int8: pictures like those to come; default: the training set")
 ]
-
-CommandLineError = typer.BadParameter.__bases__[0]
-"""What typer raises for every wrong command line; it has no public name."""
-READER_GONE = 141
-INTERRUPTED = 130
-DISK = 5
-BUG = 1
 
 
 def _version(wanted: bool) -> None:
@@ -64,10 +50,10 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="run folder")] = Path("runs/demo"),
 ) -> None:
     """Generate shapes, train, evaluate and predict: minutes on a laptop, ends with an AP and pictures."""
-    with _loading():
-        from foveal.verbs.demo import demo as run
+    with loading():
+        from foveal.verbs.demo import demo as verb
 
-    run(output)
+    verb(output)
 
 
 @app.command()
@@ -80,10 +66,10 @@ def init(
     ] = None,
 ) -> None:
     """Look at the data and write a config for it."""
-    with _loading():
-        from foveal.verbs.init import init as run
+    with loading():
+        from foveal.verbs.init import init as verb
 
-    run(data, output, force=force, pictures=pictures)
+    verb(data, output, force=force, pictures=pictures)
 
 
 @app.command()
@@ -101,7 +87,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a detector into runs/NAME."""
-    with _loading():
+    with loading():
         from foveal.verbs import train as verb
 
     changes = list(overrides or ())
@@ -129,10 +115,10 @@ def evaluate(
     calibration: Calibration = None,
 ) -> None:
     """The 12 COCO numbers, for all classes and for each."""
-    with _loading():
-        from foveal.verbs.evaluate import evaluate as run
+    with loading():
+        from foveal.verbs.evaluate import evaluate as verb
 
-    run(
+    verb(
         checkpoint, data, output, batch_size, device,
         backend=backend, precision=precision, calibration=calibration,
     )  # fmt: skip
@@ -152,10 +138,10 @@ def predict(
     calibration: Calibration = None,
 ) -> None:
     """Detect on pictures: drawn pictures and COCO JSON."""
-    with _loading():
-        from foveal.verbs.predict import predict as run
+    with loading():
+        from foveal.verbs.predict import predict as verb
 
-    run(
+    verb(
         checkpoint, sources, output, score_thresh, everything, pictures, device,
         backend=backend, precision=precision, calibration=calibration,
     )  # fmt: skip
@@ -186,7 +172,7 @@ def bench(
     # reads the other: its profiler warns of memory that it did not see taken.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    with _loading():
+    with loading():
         from foveal.verbs import bench as verb
 
     if list_rows:
@@ -203,7 +189,7 @@ def bench(
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    with _loading():
+    with loading():
         from foveal.config.schema import json_schema
 
     print(json_schema())
@@ -216,97 +202,12 @@ def config_show(
     classes: Annotated[int | None, typer.Option(min=1, help="number of classes; default: the file's")] = None,
 ) -> None:
     """Build the model of a file and print its settings and levels."""
-    with _loading():
+    with loading():
         from foveal.verbs.config import show
 
     show(path, classes, overrides or ())
 
 
-@contextmanager
-def _loading() -> Iterator[None]:
-    """While modules are imported, Ctrl-C ends the process at once: some of them swallow a KeyboardInterrupt."""
-    before = signal.signal(signal.SIGINT, _leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _leave(*_: object) -> None:
-    os.write(2, b"foveal: interrupted\n")
-    os._exit(INTERRUPTED)
-
-
 def main() -> None:
-    """Entry point: runs the command and exits with a code of the README's table."""
-    debug = "--debug" in sys.argv[1:]
-    if debug:  # accepted in any place, as people add it to the end of the line that failed
-        sys.argv.remove("--debug")
-    with warnings.catch_warnings():
-        warnings.showwarning = partial(_show_warning, warnings.showwarning)
-        try:
-            code = app(standalone_mode=False)
-            sys.stdout.flush()
-        except SystemExit as error:  # typer's and rich's answer to a reader that has gone
-            if not isinstance(error.__context__, BrokenPipeError):
-                raise
-            _reader_gone(error.__context__, debug)
-        except Exception as error:
-            _report(error, debug)
-        except KeyboardInterrupt as error:
-            _fail("interrupted", INTERRUPTED, error, debug)
-    if code == INTERRUPTED:  # typer turns Ctrl-C into this code
-        _fail("interrupted", INTERRUPTED)
-    sys.exit(code)
-
-
-def _report(error: Exception, debug: bool) -> NoReturn:
-    """One line and the exit code of any error."""
-    if isinstance(error, FovealError):
-        _fail(str(error), error.exit_code, error, debug)
-    if isinstance(error, CommandLineError):
-        _wrong_command_line(error)
-    if isinstance(error, BrokenPipeError):
-        _reader_gone(error, debug)
-    if isinstance(error, OSError) and error.errno is not None:
-        _fail(f"{error.filename or 'file'}: {error.strerror}", DISK, error, debug)
-    _bug(error, debug)
-
-
-def _wrong_command_line(error: Any) -> NoReturn:
-    place = error.ctx.command_path if error.ctx else "foveal"
-    message = " ".join(error.format_message().split()).rstrip(".")
-    # Without any argument the help has been printed, and there is nothing left to say.
-    _fail(f"{message}; see {place} --help" if message else "", error.exit_code)
-
-
-def _reader_gone(error: BaseException, debug: bool) -> NoReturn:
-    """What reads our output (``head``, a pager) has enough of it: no fault, and nobody to tell."""
-    if sys.stdout.isatty():
-        _bug(error, debug)
-    # Python flushes once more at its end, and would complain then.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(READER_GONE)
-
-
-def _bug(error: BaseException, debug: bool) -> NoReturn:
-    text = str(error).splitlines()[0] if str(error) else ""
-    _fail(f"a bug of Foveal's: {type(error).__name__}: {text} (see it whole with --debug)", BUG, error, debug)
-
-
-def _fail(message: str, code: int, error: BaseException | None = None, debug: bool = False) -> NoReturn:
-    if debug and error is not None:
-        traceback.print_exception(error)
-    elif message:
-        print(f"foveal: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
-def _show_warning(
-    plain: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any, **more: Any
-) -> None:
-    """Our own warnings as one line, others as Python shows them."""
-    if issubclass(category, ConfigWarning):
-        print(f"foveal: warning: {message}", file=sys.stderr)
-    else:
-        plain(message, category, *place, **more)
+    """Entry point: runs the command and ends the process."""
+    run(app)

@@ -217,3 +217,31 @@ def test_quantising_tells_nobody() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "MagicMock"
+
+
+ORPHANED_STACK = """
+import signal, subprocess
+from onnx import TensorProto, helper
+from foveal.runtime.backends_openvino import openvino_run
+
+x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy")
+graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", [x], [y])
+opset = helper.make_opsetid("", 17)
+relu = helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+first, second = openvino_run(relu, "fp32"), openvino_run(relu, "fp32")
+del first
+del second
+ended = []
+signal.signal(signal.SIGCHLD, lambda *_: ended.append(1))
+subprocess.run(["true"])
+print(len(ended))
+"""
+
+
+def test_models_may_go_in_any_order() -> None:
+    """Where the processor has AMX, a signal after the last one would end the process."""
+    pytest.importorskip("openvino")
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHANED_STACK], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n")

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,9 +24,7 @@ def openvino_run(graph: bytes, precision: str, examples: Sequence[Tensor] = (), 
     examples: inputs to calibrate int8 on. in_float: the first outputs, so many, whose last convolution int8
     leaves alone. UsageError for bf16 where the processor has no such arithmetic.
     """
-    import openvino
-
-    core = openvino.Core()
+    core = the_core()
     model = core.read_model(graph)
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and not has_bf16:
@@ -47,6 +46,19 @@ def openvino_run(graph: bytes, precision: str, examples: Sequence[Tensor] = (), 
         return [torch.from_numpy(output) for output in found.values()]
 
     return run
+
+
+@cache
+def the_core() -> Any:
+    """The one Core of the process, which lives as long as the process.
+
+    Where the processor has AMX, each Core gives its thread a stack for signals and, when it goes, puts back the
+    one before. Were Cores to go in another order than last first, a stack that is gone would be put back, and
+    the next signal, such as the end of a child process, would end this one (OpenVINO 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def quantise(model: Any, examples: Sequence[Tensor], in_float: int) -> Any:
