@@ -38,6 +38,38 @@ def test_any_size(batch: int, rows: int, classes: int, k: int, dtype: torch.dtyp
     check(values, k, _by_rows(values, k))
 
 
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(
+    st.integers(1, 2),
+    st.integers(1, 20_000),
+    st.sampled_from([1, 7]),
+    st.integers(1, 60),
+    st.sampled_from([torch.float32, torch.bfloat16]),
+    st.floats(-3, 5, width=32),
+)
+def test_only_those_above_a_bound(
+    batch: int, rows: int, classes: int, k: int, dtype: torch.dtype, above: float
+) -> None:
+    """None above the bound is missing: from nearly all being above it to none."""
+    generator = torch.Generator().manual_seed(rows)
+    values = torch.randn(batch, rows, classes, generator=generator).to(dtype)
+    value, place = topk(values, k, above)
+    flat = values.flatten(1)
+    assert torch.equal(flat.gather(1, place), value)
+    assert torch.equal(value, flat.topk(value.shape[1], dim=1).values)
+    for one, all_of in zip(place, flat, strict=True):
+        assert len(one.unique()) == len(one)
+        assert min(k, int((all_of.float() > above).sum())) <= len(one) <= k
+
+
+def test_a_bound_between_two_numbers_of_the_type() -> None:
+    """1.001 would be 1 in bfloat16, which 1.0078125 is above and 1 is not."""
+    values = torch.tensor([1.0, 1.0078125, 0.5], dtype=torch.bfloat16).view(1, -1, 1)
+    assert topk(values, 3, 1.001)[0].tolist() == [[1.0078125]]
+    assert topk(values, 3, 1.0078125)[0].tolist() == [[]]
+    assert topk(values, 3, 1.0078)[0].tolist() == [[1.0078125]]
+
+
 @pytest.mark.parametrize("more", [0, 1, GROUP - 1])
 def test_the_largest_may_stand_where_no_group_is_filled(more: int) -> None:
     """All of the largest in one group, in the last group, and behind it."""

@@ -43,8 +43,11 @@ class AnchorDecoder:
         return self.decode(picks, deltas, outputs.anchors, image_size)
 
     def pick(self, logits: Tensor) -> Picks:
-        """The best pairs of one level, [B, n, K] -> k = min(topk_candidates, n * K) of them."""
-        logit, place = topk(logits, self.topk_candidates)
+        """The best pairs of one level, [B, n, K] -> at most min(topk_candidates, n * K) of them.
+
+        Of a single picture, pairs under the threshold may be missing.
+        """
+        logit, place = topk(logits, self.topk_candidates, self.logit_thresh)
         classes = logits.shape[2]
         return Picks(logit.float(), torch.div(place, classes, rounding_mode="floor"), place % classes)
 
@@ -56,13 +59,11 @@ class AnchorDecoder:
         image_size: tuple[int, int],
     ) -> Candidates:
         """Picks of every level with their deltas [B, k, 4]; pairs under the threshold are empty places."""
-        boxes = [
-            decode_boxes(delta.float(), level.boxes[pick.anchor])
-            for pick, delta, level in zip(picks, deltas, anchors, strict=True)
-        ]
+        picked = [level.boxes[pick.anchor] for pick, level in zip(picks, anchors, strict=True)]
+        boxes = decode_boxes(torch.cat(list(deltas), dim=1).float(), torch.cat(picked, dim=1))
         logit = torch.cat([pick.logit for pick in picks], dim=1)
         return Candidates(
-            _clip(torch.cat(boxes, dim=1), image_size),
+            _clip(boxes, image_size),
             torch.where(logit > self.logit_thresh, logit.sigmoid(), 0.0),
             torch.cat([pick.label for pick in picks], dim=1),
         )
