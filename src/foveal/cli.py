@@ -156,7 +156,7 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     quick: Annotated[bool, typer.Option("--quick", help="small forms, to see that they run")] = False,
     checkpoint: Annotated[Path | None, typer.Option(help="trained model, for the rows that need one")] = None,
-    data: Annotated[Path | None, typer.Option(help="its validation pictures, as COCO JSON")] = None,
+    data: Annotated[Path | None, typer.Option(help="config or COCO JSON; default: the run's own val")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Markdown file to write")] = None,
     to_json: Annotated[Path | None, typer.Option("--json", help="JSON file to write")] = None,
     list_rows: Annotated[bool, typer.Option("--list", help="print the rows there are")] = False,

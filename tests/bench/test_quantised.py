@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,9 +43,8 @@ def test_both_aps_and_the_interval(trained: Any, monkeypatch: pytest.MonkeyPatch
 def test_the_ap_is_that_of_evaluate(trained: Any) -> None:
     from foveal.verbs.evaluate import evaluate
 
-    source = quantised.coco_source(trained.data / "annotations.json", trained.data)
     loaded = load_checkpoint(trained.best)
-    records = quantised.build_records(source, list(loaded.header.classes.names))
+    records = quantised.validation_set(loaded.header, trained.best)
     model = accelerate(load_inference(loaded, trained.best))
     outcome = quantised.evaluate(model, records, (96, 128), len(records))
     evaluator = quantised.CocoEvaluator(outcome.truth)
@@ -56,7 +54,7 @@ def test_the_ap_is_that_of_evaluate(trained: Any) -> None:
 
 
 def test_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    (absent,) = quantised.cases(Setup(checkpoint=Path("best.safetensors")))
+    (absent,) = quantised.cases(Setup())
     assert isinstance(absent, Absent)
     assert "--data" in absent.reason
     monkeypatch.setattr(quantised, "missing_packages", lambda *_: ["nncf"])

@@ -17,7 +17,7 @@ class Setup(NamedTuple):
     checkpoint: Path | None = None
     """A trained model, for the rows that need one (int8)."""
     data: Path | None = None
-    """Its validation pictures (COCO JSON), for AP."""
+    """Labelled pictures to measure it on, config or COCO JSON; default: its own validation set."""
 
 
 class Case(NamedTuple):

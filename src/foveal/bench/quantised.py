@@ -9,9 +9,7 @@ from typing import NamedTuple
 import torch
 
 from foveal.bench.case import Absent, Case, Setup
-from foveal.build import build_records
 from foveal.checkpoint.format import load_checkpoint
-from foveal.data.layout import coco_source
 from foveal.data.records import Records
 from foveal.metrics.coco import CocoEvaluator
 from foveal.metrics.columns import DetectionColumns
@@ -22,6 +20,7 @@ from foveal.runtime.calibration import calibration_images
 from foveal.runtime.lazy_model import LazyModel
 from foveal.runtime.pictures import place_picture
 from foveal.runtime.predictor import canvas_of, load_inference
+from foveal.runtime.validation_set import validation_set
 from foveal.types import GroundTruth
 
 QUICK_PICTURES = 4
@@ -36,19 +35,18 @@ class Outcome(NamedTuple):
 
 
 def cases(setup: Setup) -> Iterator[Case | Absent]:
-    """The model of ``--checkpoint`` on the pictures of ``--data``: OpenVINO in bytes beside torch in float32."""
+    """The model of ``--checkpoint`` on its validation set: OpenVINO in bytes beside torch in float32."""
     name = "AP of OpenVINO int8"
     missing = missing_packages("openvino", "int8")
     if missing:
         yield Absent(name, f"no {', '.join(missing)}: pip install 'foveal[export]'")
         return
-    if setup.checkpoint is None or setup.data is None:
-        yield Absent(name, "needs a trained model: --checkpoint best.safetensors --data val.json")
+    if setup.checkpoint is None:
+        yield Absent(name, "needs a trained model: --checkpoint best.safetensors")
         return
     checkpoint = load_checkpoint(setup.checkpoint)
     canvas = canvas_of(checkpoint.header)
-    source = coco_source(setup.data, setup.data.parent)
-    records = build_records(source, list(checkpoint.header.classes.names))
+    records = validation_set(checkpoint.header, setup.checkpoint, setup.data)
     count = min(len(records), QUICK_PICTURES) if setup.quick else len(records)
     plain = load_inference(checkpoint, setup.checkpoint)
     images = calibration_images(checkpoint.header, canvas)

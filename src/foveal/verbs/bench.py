@@ -38,8 +38,9 @@ def bench(
     """Measure rows of the table, print it, and write it where asked; nothing is asserted of the figures.
 
     rows: names, see ``names()``; none: all. rounds: of both sides; default: each case's own. quick: small forms,
-    to see that they run. checkpoint, data: a trained model and its validation pictures, for the rows that
-    need them. markdown, to_json: files to write. UsageError: unknown row, no such device.
+    to see that they run. checkpoint, data: a trained model, and labelled pictures other than its
+    validation set, for the rows that need a model. markdown, to_json: files to write.
+    UsageError: unknown row, no such device.
     """
     chosen = choose(rows)
     if device not in ("cpu", "cuda"):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from pydantic import ValidationError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -16,20 +15,16 @@ from rich.table import Table
 from torch import nn
 from torch.utils.data import DataLoader
 
-from foveal.build import build_records
-from foveal.checkpoint.format import CheckpointHeader, load_checkpoint
-from foveal.config.load import load_config
-from foveal.config.schema import Data, Source
-from foveal.data.layout import coco_source
+from foveal.checkpoint.format import load_checkpoint
 from foveal.data.loader import make_loader
 from foveal.data.records import Records
-from foveal.errors import DataError, ModelFileError, UsageError
 from foveal.files import free_name, write_text
 from foveal.metrics.coco import ClassResult, CocoEvaluator
 from foveal.runtime.backends import accelerate, check_choice
 from foveal.runtime.calibration import calibration_images
 from foveal.runtime.device import resolve_device
 from foveal.runtime.predictor import canvas_of, load_inference
+from foveal.runtime.validation_set import validation_set
 from foveal.types import Batch
 from foveal.verbs.predict import find_pictures
 from foveal.verbs.summary import describe_data
@@ -59,16 +54,14 @@ def evaluate(
 ) -> Evaluation:
     """Measure a checkpoint on labelled pictures.
 
-    data: a config file (its val, or else its train), or a COCO JSON with its pictures beside it or in
-    ``images``; default: the validation set that the checkpoint was trained with.
+    data: as in ``validation_set``; default: the validation set that the checkpoint was trained with.
     output: where to write the JSON (a numbered one where that file is there); default: nothing is written.
     backend, precision, calibration: as in ``Predictor``. Classes are matched by name.
     """
     check_choice(backend, precision, device)
     loaded = load_checkpoint(checkpoint)
     console = Console(quiet=quiet)
-    source = _own_validation_set(loaded.header, checkpoint) if data is None else _source(data)
-    records = _records(source, loaded.header)
+    records = validation_set(loaded.header, checkpoint, data)
     if data is not None:
         console.print(describe_data(str(data), records), soft_wrap=True, markup=False)
     canvas = canvas_of(loaded.header)
@@ -136,46 +129,3 @@ def metrics_table(result: Evaluation, title: str) -> Table:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _own_validation_set(header: CheckpointHeader, checkpoint: Path) -> Source:
-    values = header.config.get("data")
-    try:
-        section = None if values is None else Data.model_validate(values)
-    except ValidationError as error:
-        raise ModelFileError(
-            f"{checkpoint}: Foveal {header.version} wrote a data section that this one cannot read "
-            f"({error.errors()[0]['msg']}); give the data with --data CONFIG.yaml or COCO.json"
-        ) from error
-    if section is None or section.val is None:
-        raise UsageError(
-            "the checkpoint names no validation set: give one with --data CONFIG.yaml or COCO.json"
-        )
-    return section.val
-
-
-def _source(data: Path) -> Source:
-    if data.suffix.lower() == ".json":
-        return coco_source(data, data.parent)
-    section = load_config(data).data
-    assert section is not None
-    return section.val or section.train
-
-
-def _records(source: Source, header: CheckpointHeader) -> Records:
-    """The labels, in the model's class order; no class in common is an error that shows both lists."""
-    records = build_records(source, list(header.classes.names))
-    if len(records) == 0:
-        raise DataError("the data set has no pictures: nothing to evaluate")
-    check_common_class(records, source, "the data set")
-    return records
-
-
-def check_common_class(records: Records, source: Source, name: str) -> None:
-    """DataError with both lists where every box of ``records``, read from ``source``, is of another class."""
-    if len(records.labels) or not records.fault_counts().get("unknown_class"):
-        return
-    known, found = (
-        ", ".join(classes) for classes in (records.classes.names, build_records(source).classes.names)
-    )
-    raise DataError(f"{name}: no class in common: the model knows {known}; the labels have {found}")

@@ -31,8 +31,9 @@ from foveal.metrics.thresholds import best_f1_thresholds
 from foveal.models.detector import Detector
 from foveal.ops.letterbox import PAD_VALUE, canvas_size
 from foveal.runtime.draw import draw_batch
+from foveal.runtime.validation_set import check_common_class
 from foveal.types import ClassNames
-from foveal.verbs.evaluate import Evaluation, check_common_class, evaluate, write_evaluation
+from foveal.verbs.evaluate import Evaluation, evaluate, write_evaluation
 from foveal.verbs.summary import describe_data
 
 CONFIG_FILE = "config.yaml"

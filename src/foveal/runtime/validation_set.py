@@ -1,0 +1,64 @@
+"""The labelled pictures that a checkpoint is measured on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from foveal.build import build_records
+from foveal.checkpoint.format import CheckpointHeader
+from foveal.config.load import load_config
+from foveal.config.schema import Data, Source
+from foveal.data.layout import coco_source
+from foveal.data.records import Records
+from foveal.errors import DataError, ModelFileError, UsageError
+
+
+def validation_set(header: CheckpointHeader, checkpoint: Path, data: Path | None = None) -> Records:
+    """The labels of a validation set, in the model's class order.
+
+    data: a config file (its val, or else its train), or a COCO JSON with its pictures beside it or in
+    ``images``; default: the validation set that the checkpoint was trained with. UsageError where it had none;
+    DataError without a picture, or with both lists where no class is in common.
+    """
+    source = _own(header, checkpoint) if data is None else _source(data)
+    records = build_records(source, list(header.classes.names))
+    if len(records) == 0:
+        raise DataError("the data set has no pictures: nothing to evaluate")
+    check_common_class(records, source, "the data set")
+    return records
+
+
+def check_common_class(records: Records, source: Source, name: str) -> None:
+    """DataError with both lists where every box of ``records``, read from ``source``, is of another class."""
+    if len(records.labels) or not records.fault_counts().get("unknown_class"):
+        return
+    known, found = (
+        ", ".join(classes) for classes in (records.classes.names, build_records(source).classes.names)
+    )
+    raise DataError(f"{name}: no class in common: the model knows {known}; the labels have {found}")
+
+
+def _own(header: CheckpointHeader, checkpoint: Path) -> Source:
+    values = header.config.get("data")
+    try:
+        section = None if values is None else Data.model_validate(values)
+    except ValidationError as error:
+        raise ModelFileError(
+            f"{checkpoint}: Foveal {header.version} wrote a data section that this one cannot read "
+            f"({error.errors()[0]['msg']}); give the data with --data CONFIG.yaml or COCO.json"
+        ) from error
+    if section is None or section.val is None:
+        raise UsageError(
+            "the checkpoint names no validation set: give one with --data CONFIG.yaml or COCO.json"
+        )
+    return section.val
+
+
+def _source(data: Path) -> Source:
+    if data.suffix.lower() == ".json":
+        return coco_source(data, data.parent)
+    section = load_config(data).data
+    assert section is not None
+    return section.val or section.train
