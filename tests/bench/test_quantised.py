@@ -56,7 +56,7 @@ def test_the_ap_is_that_of_evaluate(trained: Any) -> None:
 def test_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     (absent,) = quantised.cases(Setup())
     assert isinstance(absent, Absent)
-    assert "--data" in absent.reason
+    assert "--checkpoint" in absent.reason
     monkeypatch.setattr(quantised, "missing_packages", lambda *_: ["nncf"])
     (absent,) = quantised.cases(Setup())
     assert absent.reason == "no nncf: pip install 'foveal[export]'"

@@ -7,8 +7,8 @@ from foveal.bench.rows import ROWS
 
 def test_a_row_for_every_line_of_the_table() -> None:
     assert list(ROWS) == [
-        "prediction", "quantised", "training_step", "focal_loss", "matching", "postprocess", "decoding",
-        "evaluation",
+        "prediction", "quantised", "techniques", "training_step", "focal_loss", "matching", "postprocess",
+        "decoding", "evaluation",
     ]  # fmt: skip
 
 

@@ -7,14 +7,13 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 
 from foveal.bench.agreement import RANDOM_R50, Found, Limits, compare, match
 from foveal.bench.case import Absent, Case, Setup
 from foveal.bench.twins import make_foveal, make_picture, make_torchvision, to_float
 from foveal.runtime.backends import accelerate, missing_packages
-from foveal.runtime.lazy_model import LazyModel
 from foveal.runtime.pictures import place_picture
 from foveal.types import Array, BatchDetections
 
@@ -77,7 +76,7 @@ def cases(setup: Setup) -> Iterator[Case | Absent]:
 
 
 @torch.inference_mode()
-def predict(model: LazyModel, picture: Array, device: torch.device) -> BatchDetections:
+def predict(model: nn.Module, picture: Array, device: torch.device) -> BatchDetections:
     """Our side: as ``Predictor`` does it."""
     canvas = picture.shape[0], picture.shape[1]
     found: BatchDetections = model(place_picture(picture, canvas)[0][None].to(device))

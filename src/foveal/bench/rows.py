@@ -10,6 +10,7 @@ from foveal.bench import (
     postprocess,
     prediction,
     quantised,
+    techniques,
     training_step,
 )
 from foveal.bench.case import Cases
@@ -17,6 +18,7 @@ from foveal.bench.case import Cases
 ROWS: dict[str, Cases] = {
     "prediction": prediction.cases,
     "quantised": quantised.cases,
+    "techniques": techniques.cases,
     "training_step": training_step.cases,
     "focal_loss": focal_loss.cases,
     "matching": matching.cases,

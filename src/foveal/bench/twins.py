@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -100,9 +102,9 @@ def make_torchvision(picture: Array) -> RetinaNet:
     return model
 
 
-def make_foveal(theirs: RetinaNet) -> InferenceModel:
-    """Our model with torchvision's weights, anchors and settings."""
-    backbone = Backbone("resnet50", None, batch_norm="frozen")
+def make_foveal(theirs: RetinaNet, batch_norm: Literal["frozen", "trained"] = "frozen") -> InferenceModel:
+    """Our model with torchvision's weights, anchors and settings. batch_norm: as in ``Backbone``."""
+    backbone = Backbone("resnet50", None, batch_norm=batch_norm)
     neck = FeaturePyramid(backbone.channels, theirs.backbone.out_channels, len(STRIDES), "on_output")
     anchors = theirs.anchor_generator
     head = AnchorDecoupledHead(
