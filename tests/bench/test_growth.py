@@ -58,7 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "runs"), [(0.0001, growth.MOST_RUNS), (0.05, 6), (1, growth.LEAST_RUNS), (7, 2), (9, 1)]
+    ("seconds", "runs"), [(0.0001, growth.MOST_RUNS), (0.07, 5), (1, growth.LEAST_RUNS), (7, 2), (9, 1)]
 )
 def test_short_works_are_repeated_and_long_ones_run_once(
     clock: list[float], seconds: float, runs: int
@@ -69,10 +69,21 @@ def test_short_works_are_repeated_and_long_ones_run_once(
     assert len(ran) == runs + 2  # memory is read in the second of two more
 
 
+@pytest.mark.parametrize(("seconds", "runs"), [(9, 1), (7, 3)])
+def test_what_is_long_and_outside_torch_runs_once_for_time_and_memory(
+    clock: list[float], seconds: float, runs: int
+) -> None:
+    waiting, ran = subject(seconds, clock, (1,))
+    point = measure_point(waiting._replace(torch_memory=False), 1)
+    assert point.seconds == pytest.approx(seconds)
+    assert len(ran) == runs
+
+
 def test_every_size_is_measured_and_told(clock: list[float]) -> None:
     waiting, ran = subject(0.1, clock, (1, 2, 8))
     told: list[str] = []
-    (series,) = measure([waiting], told.append)
+    shorter, series = measure([waiting], told.append)
+    assert shorter.points == series.points[:2]
     assert [point.seconds for point in series.points] == pytest.approx([0.1, 0.2, 0.8])
     assert series.time_exponent == pytest.approx(1)
     assert set(ran) == {1, 2, 8}

@@ -74,32 +74,39 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 
 def measure(subjects: Sequence[Subject], tell: Callable[[str], None] = lambda _: None) -> Iterator[Series]:
-    """Every subject at all its sizes; tell: is given a line for each."""
+    """Every subject, again with each size from its second to its last. tell: is given a line for each size."""
     for subject in subjects:
-        points = []
+        points: list[Point] = []
         for size in subject.sizes:
             point = measure_point(subject, size)
             tell(
                 f"{subject.name}; {subject.axis}: {size:,}; {point.seconds:.4g} s, {point.bytes / 1e6:.4g} MB"
             )
             points.append(point)
-        yield Series(subject.axis, subject.name, tuple(points))
+            if len(points) > 1:
+                yield Series(subject.axis, subject.name, tuple(points))
 
 
 def measure_point(subject: Subject, size: int) -> Point:
-    """One size: the shortest of several runs, a long work's only one, and the peak of another."""
+    """One size: the shortest of several runs, and the peak of another; a long work runs for both at once."""
     work = subject.prepare(size)
-    seconds = _shortest(work)
-    _, memory = gauge_of("cpu", subject.torch_memory)(work)
-    return Point(size, seconds, memory.peak)
+    seconds: list[float] = []
+    _, memory = gauge_of("cpu", subject.torch_memory)(lambda: seconds.append(_once(work)))
+    if subject.torch_memory or seconds[0] <= MOST_SECONDS:  # torch's gauge slows what it measures
+        seconds = [_shortest(work)]
+    return Point(size, seconds[0], memory.peak)
+
+
+def _once(work: Work) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def _shortest(work: Work) -> float:
     seconds: list[float] = []
     while len(seconds) < LEAST_RUNS or sum(seconds) < LEAST_SECONDS:
-        start = time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
+        seconds.append(_once(work))
         if len(seconds) == MOST_RUNS or sum(seconds) > MOST_SECONDS:
             break
     return min(seconds)

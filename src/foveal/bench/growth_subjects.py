@@ -65,11 +65,11 @@ def subjects(folder: Path, quick: bool = False) -> list[Subject]:
         *(Subject(BOXES, name, BOX_COUNTS, partial(_matching, rule)) for name, rule in boxes),
         Subject(CLASSES, "focal loss, forward + backward", CLASS_COUNTS, _loss),
         Subject(CLASSES, "postprocess", CLASS_COUNTS, _postprocess),
-        Subject(PICTURES, "reading COCO JSON and pictures' headers", PICTURE_COUNTS,
-                partial(_reading, folder), torch_memory=False),
         Subject(PICTURES, "an epoch's order", PICTURE_COUNTS, _epoch, torch_memory=False),
         Subject(PICTURES, f"evaluation, {LOOKED_AT:.0%} looked at", PICTURE_COUNTS,
                 _evaluation, torch_memory=False),
+        Subject(PICTURES, "reading COCO JSON and pictures' headers", PICTURE_COUNTS,
+                partial(_reading, folder), torch_memory=False),
     ]  # fmt: skip
     return [subject._replace(sizes=subject.sizes[:3]) for subject in every] if quick else every
 
