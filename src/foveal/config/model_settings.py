@@ -169,7 +169,7 @@ class QualityFocalLoss(Section):
 class BoxLoss(Section):
     """Regression loss of the positives."""
 
-    name: Literal["l1", "smooth_l1", "giou"] = "l1"
+    name: Literal["l1", "smooth_l1", "giou", "diou", "ciou"] = "l1"
     beta: Positive = Field(1 / 9, description="smooth L1: where the quadratic part ends")
     weight: float = Field(1.0, ge=0)
 

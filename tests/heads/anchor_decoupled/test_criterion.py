@@ -45,6 +45,13 @@ def targets_of(*counts: int) -> list[Target]:
     return found
 
 
+PAIRWISE = {
+    "giou": torchvision.ops.generalized_box_iou,
+    "diou": torchvision.ops.distance_box_iou,
+    "ciou": torchvision.ops.complete_box_iou,
+}
+
+
 def picture_by_picture(outputs: HeadOutputs, targets: list[Target], box_loss: str, quality: bool) -> Tensor:
     """[B, 3]: class sum, box sum and number of objects of every picture, all levels joined."""
     rows = []
@@ -58,8 +65,8 @@ def picture_by_picture(outputs: HeadOutputs, targets: list[Target], box_loss: st
         objects = matched >= 0
         boxes, anchors = target.boxes[matched[objects]].double(), ANCHORS[objects].double()
         decoded = decode_boxes(deltas[objects], anchors)
-        if box_loss == "giou":
-            box = (1 - torchvision.ops.generalized_box_iou(decoded, boxes).diagonal()).sum()
+        if box_loss in PAIRWISE:
+            box = (1 - PAIRWISE[box_loss](decoded, boxes).diagonal()).sum()
         elif box_loss == "l1":
             box = (deltas[objects] - encode_boxes(boxes, anchors)).abs().sum()
         else:
@@ -74,7 +81,7 @@ def picture_by_picture(outputs: HeadOutputs, targets: list[Target], box_loss: st
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("box_loss", ["l1", "smooth_l1", "giou"])
+@pytest.mark.parametrize("box_loss", ["l1", "smooth_l1", *PAIRWISE])
 @pytest.mark.parametrize("quality", [False, True])
 @pytest.mark.parametrize("normalizer", ["batch_positives", "image_positives"])
 def test_losses_equal_the_plain_computation(box_loss: Any, quality: bool, normalizer: Any) -> None:

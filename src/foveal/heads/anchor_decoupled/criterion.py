@@ -14,7 +14,7 @@ from torch import Tensor
 from foveal.errors import ConfigWarning
 from foveal.heads.anchor_decoupled.targets import Assigner, Assignment, assign
 from foveal.ops.box_coder import decode_boxes, encode_boxes
-from foveal.ops.box_loss import giou_loss, l1_loss, smooth_l1_loss
+from foveal.ops.box_loss import ciou_loss, diou_loss, giou_loss, l1_loss, smooth_l1_loss
 from foveal.ops.fixed_size import needs_fixed_size
 from foveal.ops.focal_loss import quality_focal_loss, sigmoid_focal_loss
 from foveal.ops.fused_focal import compiler_works, fused_focal_loss, fused_quality_focal_loss
@@ -23,7 +23,9 @@ from foveal.types import IGNORE, AnchorLevel, HeadOutputs, LossOutput, Target
 
 ClassLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(cls_logits [n, K], labels [n], quality [n], read where label >= 0) -> sum."""
-BoxLossName = Literal["l1", "smooth_l1", "giou"]
+BoxLossName = Literal["l1", "smooth_l1", "giou", "diou", "ciou"]
+OF_BOXES = {"giou": giou_loss, "diou": diou_loss, "ciou": ciou_loss}
+"""Box losses that look at decoded boxes; the others look at deltas."""
 
 
 def focal(alpha: float | list[float] = 0.25, gamma: float = 2.0) -> ClassLoss:
@@ -154,8 +156,8 @@ class AnchorCriterion:
         return loss, quality
 
     def _box_loss(self, deltas: Tensor, decoded: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
-        if self.box_loss == "giou":
-            return giou_loss(decoded, boxes)
+        if self.box_loss in OF_BOXES:
+            return OF_BOXES[self.box_loss](decoded, boxes)
         target = encode_boxes(boxes, anchors)
         return l1_loss(deltas, target) if self.box_loss == "l1" else smooth_l1_loss(deltas, target, self.beta)
 
