@@ -12,6 +12,13 @@ COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0")
 INK, GRID = "#37352f", "#e3e2e0"
 WORSE = 1.1
 """Exponents above this are marked: more than linear, beyond what a fit leaves open."""
+HEADING = """\
+# How time and memory grow
+
+`foveal bench growth -o docs` measured this; dotted lines are linear.
+
+![Time and memory against picture area, boxes, classes and pictures](growth.png)
+"""
 NOTE = (
     "Exponents are slopes of a line fitted to the logarithms over the upper half of the range; 1 is linear. Time "
     "is process CPU time; memory is the peak above what was there before."

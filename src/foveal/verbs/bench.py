@@ -85,7 +85,7 @@ def growth(folder: Path, quick: bool = False, quiet: bool = False) -> list[Serie
             series[one.name] = one
             found = list(series.values())
             text = f"{growth_report.markdown(found)}\n{growth_report.NOTE}\n\n{machine}\n"
-            write_text(folder / "growth.md", text)
+            write_text(folder / "growth.md", f"{growth_report.HEADING}\n{text}")
             write_bytes(folder / "growth.png", growth_report.draw(found))
     _tell(console, f"\n{text}\nwrote {folder / 'growth.md'} and {folder / 'growth.png'}")
     return list(series.values())
