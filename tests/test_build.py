@@ -99,3 +99,31 @@ def test_criterion_takes_its_settings(assigner: dict[str, Any], function: Any) -
     assert chosen.func is function
     assert chosen.keywords == {key: value for key, value in losses.assigner if key != "name"}
     assert criterion.box_weight == 3.0
+
+
+@pytest.mark.parametrize(
+    ("mining", "negatives"),
+    [
+        (None, 5),
+        ({"name": "ssd", "negatives_per_positive": 2}, 2),
+        ({"name": "ohem", "examples": 4, "nms_thresh": 0.5}, 3),
+        ({"name": "ohem", "examples": 4, "nms_thresh": 0.5, "negatives_per_positive": 1}, 1),
+    ],
+)
+def test_mining_takes_its_settings(mining: dict[str, Any] | None, negatives: int) -> None:
+    """One object and five negatives, apart from each other."""
+    losses = schema.Losses.model_validate({"classification": {"name": "cross_entropy"}, "mining": mining})
+    miner = build_criterion(losses).miner
+    labels = torch.tensor([3, -1, -1, -1, -1, -1])
+    boxes = torch.arange(6.0)[:, None] * 10 + torch.tensor([0.0, 0.0, 8.0, 8.0])
+    kept = labels if miner is None else miner(torch.arange(6.0).flip(0), labels, boxes)
+    assert int((kept == -1).sum()) == negatives
+    assert kept[0] == 3
+
+
+def test_as_many_balancing_weights_as_classes() -> None:
+    model = schema.Model.model_validate(
+        {"losses": {"classification": {"name": "cross_entropy", "alpha": [0.2, 0.3]}}}
+    )
+    with pytest.raises(UsageError, match=r"classification\.alpha: 2 numbers for 3 classes"):
+        build_detector(model, 3, pretrained=False)

@@ -19,7 +19,7 @@ from foveal.data.voc import read_voc
 from foveal.engine.device import rank, world_size
 from foveal.errors import ConfigWarning, UsageError
 from foveal.heads.anchor_decoupled import AnchorCriterion, AnchorDecoder, AnchorDecoupledHead
-from foveal.heads.anchor_decoupled.criterion import ClassLoss, focal, quality_focal
+from foveal.heads.anchor_decoupled.criterion import ClassLoss, Miner, cross_entropy, focal, quality_focal
 from foveal.heads.anchor_decoupled.targets import Assigner
 from foveal.models.backbone import Backbone
 from foveal.models.detector import Detector
@@ -29,6 +29,7 @@ from foveal.models.inference import InferenceModel
 from foveal.ops.atss import match_atss
 from foveal.ops.letterbox import canvas_size
 from foveal.ops.matcher import match_iou
+from foveal.ops.mining import hard_negatives, hardest_examples
 from foveal.types import Batch
 
 
@@ -122,6 +123,7 @@ def build_criterion(losses: schema.Losses) -> AnchorCriterion:
         losses.box.weight,
         losses.box.beta,
         losses.normalizer,
+        _miner(losses.mining),
     )
 
 
@@ -145,17 +147,36 @@ def _assigner(assigner: schema.IouAssigner | schema.AtssAssigner) -> Assigner:
     )
 
 
-def _class_loss(loss: schema.FocalLoss | schema.QualityFocalLoss) -> ClassLoss:
+ClassLossSettings = schema.FocalLoss | schema.CrossEntropy | schema.QualityFocalLoss
+
+
+def _class_loss(loss: ClassLossSettings) -> ClassLoss:
     if isinstance(loss, schema.QualityFocalLoss):
         return quality_focal(loss.focal_gamma)
+    if isinstance(loss, schema.CrossEntropy):
+        return cross_entropy(loss.alpha)
     return focal(loss.focal_alpha, loss.focal_gamma)
 
 
-def _check_alpha(loss: schema.FocalLoss | schema.QualityFocalLoss, num_classes: int) -> None:
-    alpha = loss.focal_alpha if isinstance(loss, schema.FocalLoss) else None
+def _miner(mining: schema.SsdMining | schema.OhemMining | None) -> Miner | None:
+    if isinstance(mining, schema.SsdMining):
+        return lambda losses, labels, _: hard_negatives(losses, labels, mining.negatives_per_positive)
+    if isinstance(mining, schema.OhemMining):
+        return partial(
+            hardest_examples,
+            examples=mining.examples,
+            nms_thresh=mining.nms_thresh,
+            per_positive=mining.negatives_per_positive,
+        )
+    return None
+
+
+def _check_alpha(loss: ClassLossSettings, num_classes: int) -> None:
+    name = "focal_alpha" if isinstance(loss, schema.FocalLoss) else "alpha"
+    alpha = getattr(loss, name, None)
     if isinstance(alpha, list) and len(alpha) != num_classes:
         raise UsageError(
-            f"model.losses.classification.focal_alpha: {len(alpha)} numbers for {num_classes} classes; give one "
+            f"model.losses.classification.{name}: {len(alpha)} numbers for {num_classes} classes; give one "
             "number for all, or one per class in model order"
         )
 

@@ -428,7 +428,11 @@ models = st.builds(
         schema.Losses,
         assigner=st.just(schema.IouAssigner()) | st.builds(schema.AtssAssigner, name=st.just("atss")),
         classification=st.just(schema.FocalLoss())
-        | st.builds(schema.QualityFocalLoss, name=st.just("quality_focal")),
+        | st.builds(schema.QualityFocalLoss, name=st.just("quality_focal"))
+        | st.builds(schema.CrossEntropy, name=st.just("cross_entropy")),
+        mining=st.none()
+        | st.builds(schema.SsdMining, name=st.just("ssd"))
+        | st.builds(schema.OhemMining, name=st.just("ohem")),
     ),
 )
 training = st.builds(

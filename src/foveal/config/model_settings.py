@@ -158,12 +158,40 @@ class FocalLoss(Section):
     weight: float = Field(1.0, ge=0)
 
 
+class CrossEntropy(Section):
+    """Binary cross entropy of every class (paper, equation 1); with alpha the balanced one (equation 3)."""
+
+    name: Literal["cross_entropy"]
+    alpha: Share | list[Share] | None = Field(
+        None, description="weight of objects against background, one number or one per class; null: both 1"
+    )
+    weight: float = Field(1.0, ge=0)
+
+
 class QualityFocalLoss(Section):
     """Focal loss with the box's IoU as the target score (Li et al. 2020)."""
 
     name: Literal["quality_focal"]
     focal_gamma: float = Field(2.0, ge=0)
     weight: float = Field(1.0, ge=0)
+
+
+class SsdMining(Section):
+    """Hard negative mining: all objects of a picture and the worst of its negatives (Liu et al. 2016)."""
+
+    name: Literal["ssd"]
+    negatives_per_positive: Positive = 3.0
+
+
+class OhemMining(Section):
+    """Online hard example mining with NMS, as the focal loss was compared with it (paper, table 1d)."""
+
+    name: Literal["ohem"]
+    examples: int = Field(512, gt=0, description="anchors of a picture that count")
+    nms_thresh: Share = Field(0.7, description="IoU above which the anchor with the smaller loss is left out")
+    negatives_per_positive: Positive | None = Field(
+        None, description="forced ratio after NMS (paper: 3); null: as it comes"
+    )
 
 
 class BoxLoss(Section):
@@ -178,7 +206,12 @@ class Losses(Section):
     """Assignment and losses."""
 
     assigner: Annotated[IouAssigner | AtssAssigner, Field(discriminator="name")] = IouAssigner()
-    classification: Annotated[FocalLoss | QualityFocalLoss, Field(discriminator="name")] = FocalLoss()
+    classification: Annotated[FocalLoss | CrossEntropy | QualityFocalLoss, Field(discriminator="name")] = (
+        FocalLoss()
+    )
+    mining: Annotated[SsdMining | OhemMining, Field(discriminator="name")] | None = Field(
+        None, description="which anchors count in the classification loss; null: all"
+    )
     box: BoxLoss = BoxLoss()
     normalizer: Literal["batch_positives", "image_positives"] = Field(
         "batch_positives",

@@ -21,6 +21,7 @@ from foveal.config.model_settings import (
     Backbone,
     BackboneParams,
     BoxLoss,
+    CrossEntropy,
     FocalLoss,
     Head,
     HeadParams,
@@ -30,9 +31,11 @@ from foveal.config.model_settings import (
     Neck,
     NeckParams,
     NormType,
+    OhemMining,
     Postprocessor,
     PostprocessorParams,
     QualityFocalLoss,
+    SsdMining,
 )
 from foveal.config.section import Section, fail
 from foveal.config.training_settings import (
@@ -53,6 +56,7 @@ __all__ = [
     "BoxLoss",
     "CocoSource",
     "Config",
+    "CrossEntropy",
     "Data",
     "Ema",
     "Export",
@@ -65,6 +69,7 @@ __all__ = [
     "Neck",
     "NeckParams",
     "NormType",
+    "OhemMining",
     "Postprocessor",
     "PostprocessorParams",
     "QualityFocalLoss",
@@ -73,6 +78,7 @@ __all__ = [
     "Sgd",
     "ShapesSource",
     "Source",
+    "SsdMining",
     "Training",
     "VocSource",
     "json_schema",

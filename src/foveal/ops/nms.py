@@ -32,27 +32,29 @@ def suppress(
         order = candidates.scores[i].argsort(descending=True, stable=True)
         order = order[: int((candidates.scores[i] > 0).sum())]
         sorted_boxes, sorted_labels = candidates.boxes[i][order], candidates.labels[i][order]
-        groups = torch.zeros_like(sorted_labels) if class_agnostic else sorted_labels
-        kept = order[_greedy(sorted_boxes, groups, nms_thresh, limit)]
+        groups = None if class_agnostic else sorted_labels
+        kept = order[greedy_nms(sorted_boxes, nms_thresh, limit, groups)]
         n = len(kept)
         boxes[i, :n], scores[i, :n] = candidates.boxes[i][kept], candidates.scores[i][kept]
         labels[i, :n], count[i] = candidates.labels[i][kept], n
     return BatchDetections(boxes, scores, labels, count)
 
 
-def _greedy(boxes: Tensor, groups: Tensor, nms_thresh: float, limit: int) -> Tensor:
-    """Places of the first ``limit`` survivors among boxes sorted by falling score.
+def greedy_nms(boxes: Tensor, nms_thresh: float, limit: int, groups: Tensor | None = None) -> Tensor:
+    """Places of the first ``limit`` survivors among boxes [N, 4] sorted by falling score.
 
-    What survives in a prefix survives in the whole, so a prefix is enough once it holds ``limit`` of them.
+    groups: [N] integers, boxes of different ones do not meet. What survives in a prefix survives in the whole, so
+    a prefix is enough once it holds ``limit`` of them.
     """
-    if not len(boxes):
-        return groups
     device = boxes.device
+    if not len(boxes):
+        return torch.zeros(0, dtype=torch.int64, device=device)
     if device.type == "mps":  # it has no float64
-        boxes, groups = boxes.cpu(), groups.cpu()
-    # Groups are kept apart by moving each to its own place; in float64 the move costs no precision.
-    extent = (boxes.max() - boxes.min()).double() + 1
-    apart = boxes.double() + (groups * extent)[:, None]
+        boxes, groups = boxes.cpu(), None if groups is None else groups.cpu()
+    apart = boxes.double()
+    if groups is not None:
+        # Each group is moved to its own place; in float64 the move costs no precision.
+        apart = apart + (groups * ((boxes.max() - boxes.min()).double() + 1))[:, None]
     rank = torch.arange(len(boxes), 0, -1, device=boxes.device, dtype=torch.float64)
     size = FIRST_TRY
     while True:

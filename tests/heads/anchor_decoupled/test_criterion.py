@@ -12,12 +12,19 @@ from torch import Tensor
 
 from foveal.errors import ConfigWarning
 from foveal.heads.anchor_decoupled import criterion as room
-from foveal.heads.anchor_decoupled.criterion import AnchorCriterion, focal, fuses, quality_focal
+from foveal.heads.anchor_decoupled.criterion import (
+    AnchorCriterion,
+    cross_entropy,
+    focal,
+    fuses,
+    quality_focal,
+)
 from foveal.ops.anchors import cell_anchors, grid_anchors
 from foveal.ops.box_coder import decode_boxes, encode_boxes
 from foveal.ops.focal_loss import quality_focal_loss, sigmoid_focal_loss
 from foveal.ops.matcher import match_iou
-from foveal.types import IGNORE, HeadOutputs, Target
+from foveal.ops.mining import cross_entropy_of_anchors, hard_negatives
+from foveal.types import BACKGROUND, IGNORE, HeadOutputs, Target
 
 LEVELS = (
     grid_anchors(cell_anchors([16], [0.5, 1.0, 2.0]), 8, 8, 8),
@@ -114,6 +121,47 @@ def test_alpha_per_class_reaches_the_loss() -> None:
     other = AnchorCriterion(match_iou, focal([0.25, 0.9, 0.25]))(outputs, targets).losses["cls"]
     torch.testing.assert_close(one, same)
     assert not torch.isclose(one, other)
+
+
+@pytest.mark.parametrize("alpha", [None, 0.75])
+def test_cross_entropy_is_torchvisions(alpha: float | None) -> None:
+    logits, labels = torch.randn(6, CLASSES, dtype=torch.float64), torch.tensor([0, 2, -1, -1, -2, 1])
+    one_hot = torch.nn.functional.one_hot(labels.clamp(min=0), CLASSES) * (labels >= 0)[:, None]
+    counted = labels != IGNORE
+    expected = torchvision.ops.sigmoid_focal_loss(
+        logits[counted], one_hot[counted].double(), -1 if alpha is None else alpha, 0
+    ).sum()
+    torch.testing.assert_close(cross_entropy(alpha)(logits, labels, logits.new_zeros(6)), expected)
+
+
+@pytest.mark.parametrize("normalizer", ["batch_positives", "image_positives"])
+def test_mining_changes_the_class_loss_alone(normalizer: Any) -> None:
+    """As if the anchors left out had no logits, picture by picture; boxes and normaliser stay."""
+    outputs, targets = outputs_of(3), targets_of(4, 0, 2)
+    seen = []
+
+    def miner(losses: Tensor, labels: Tensor, anchors: Tensor) -> Tensor:
+        assert torch.equal(anchors, ANCHORS)
+        seen.append((losses, labels))
+        return hard_negatives(losses, labels)
+
+    plain = AnchorCriterion(match_iou, cross_entropy(), normalizer=normalizer)(outputs, targets)
+    mined = AnchorCriterion(match_iou, cross_entropy(), normalizer=normalizer, miner=miner)(outputs, targets)
+    assert torch.equal(mined.losses["box"], plain.losses["box"])
+    assert all(torch.equal(mined.stats[name], plain.stats[name]) for name in plain.stats)
+    sums, counts = [], []
+    for i, (losses, labels) in enumerate(seen):
+        logits = torch.cat([x[i] for x in outputs.cls_logits])
+        torch.testing.assert_close(losses, cross_entropy_of_anchors(logits, labels))
+        kept = hard_negatives(losses, labels)
+        assert int((kept == BACKGROUND).sum()) == 3 * int((labels >= 0).sum())
+        sums.append(losses[kept != IGNORE].sum().double())
+        counts.append((labels >= 0).sum())
+    total, objects = torch.stack(sums), torch.stack(counts)
+    expected = total.sum() / objects.sum()
+    if normalizer == "image_positives":
+        expected = (total / objects.clamp(min=1)).mean()
+    torch.testing.assert_close(mined.losses["cls"].double(), expected, rtol=1e-5, atol=1e-9)
 
 
 def test_the_quality_target_carries_no_gradient_to_the_boxes() -> None:

@@ -19,8 +19,11 @@ from foveal.ops.fixed_size import needs_fixed_size
 from foveal.ops.focal_loss import quality_focal_loss, sigmoid_focal_loss
 from foveal.ops.fused_focal import compiler_works, fused_focal_loss, fused_quality_focal_loss
 from foveal.ops.iou import box_iou
+from foveal.ops.mining import cross_entropy_of_anchors
 from foveal.types import IGNORE, AnchorLevel, HeadOutputs, LossOutput, Target
 
+Miner = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(losses [N] of one picture's anchors, labels [N], anchors [N, 4]) -> labels, IGNORE where left out."""
 ClassLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(cls_logits [n, K], labels [n], quality [n], read where label >= 0) -> sum."""
 BoxLossName = Literal["l1", "smooth_l1", "giou", "diou", "ciou"]
@@ -37,6 +40,15 @@ def focal(alpha: float | list[float] = 0.25, gamma: float = 2.0) -> ClassLoss:
         return chosen(logits, labels, weight, gamma)
 
     return loss
+
+
+def cross_entropy(alpha: float | list[float] | None = None) -> ClassLoss:
+    """Binary cross entropy of every class (paper, equation 1); alpha: balanced by it (equation 3)."""
+    # With weights of a half for both sides, and no focusing, the focal loss is half of it.
+    plain = focal(0.5 if alpha is None else alpha, 0.0)
+    if alpha is not None:
+        return plain
+    return lambda logits, labels, quality: plain(logits, labels, quality) * 2
 
 
 def quality_focal(gamma: float = 2.0) -> ClassLoss:
@@ -72,7 +84,8 @@ class AnchorCriterion:
     """Class loss over all anchors plus box loss over objects, divided by the number of objects.
 
     normalizer: ``batch_positives`` divides by the objects of the global batch (all processes; one
-    micro-batch); ``image_positives`` divides each picture by its own and averages over pictures.
+    micro-batch); ``image_positives`` divides each picture by its own and averages over pictures. miner: chooses
+    the anchors of the class loss; box loss and normaliser stay with all objects.
     """
 
     def __init__(
@@ -84,6 +97,7 @@ class AnchorCriterion:
         box_weight: float = 1.0,
         beta: float = 1 / 9,
         normalizer: Literal["batch_positives", "image_positives"] = "batch_positives",
+        miner: Miner | None = None,
     ) -> None:
         self.assigner = assigner
         self.class_loss = class_loss
@@ -92,46 +106,67 @@ class AnchorCriterion:
         self.box_weight = box_weight
         self.beta = beta
         self.normalizer = normalizer
+        self.miner = miner
 
     def __call__(self, outputs: HeadOutputs, targets: Sequence[Target]) -> LossOutput:
         """outputs of B pictures, one target each. Losses by name: ``cls`` and ``box``."""
         assignment = assign(outputs.anchors, targets, self.assigner)
         stats = _stats(assignment.labels, outputs.anchors)
+        counted = (
+            assignment.labels if self.miner is None else self._mine(self.miner, outputs, assignment.labels)
+        )
         if self.normalizer == "batch_positives":
-            cls, box = self._sums(outputs, assignment)
+            cls, box = self._sums(outputs, assignment, counted)
             positives = _mean_over_processes((assignment.labels >= 0).sum().to(cls.dtype)).clamp(min=1)
             cls, box = cls / positives, box / positives
         else:
-            cls, box = self._mean_of_pictures(outputs, assignment)
+            cls, box = self._mean_of_pictures(outputs, assignment, counted)
         losses = {"cls": cls * self.class_weight, "box": box * self.box_weight}
         return LossOutput(losses, stats)
 
-    def _mean_of_pictures(self, outputs: HeadOutputs, assignment: Assignment) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def _mine(self, miner: Miner, outputs: HeadOutputs, labels: Tensor) -> Tensor:
+        """Labels [B, N] of the class loss."""
+        anchors = torch.cat([level.boxes for level in outputs.anchors])
+        sizes = [len(level.boxes) for level in outputs.anchors]
+        mined = []
+        for picture, label in enumerate(labels):
+            levels = zip(outputs.cls_logits, label.split(sizes), strict=True)
+            losses = torch.cat([cross_entropy_of_anchors(logits[picture], part) for logits, part in levels])
+            mined.append(miner(losses, label, anchors))
+        return torch.stack(mined)
+
+    def _mean_of_pictures(
+        self, outputs: HeadOutputs, assignment: Assignment, counted: Tensor
+    ) -> tuple[Tensor, Tensor]:
         pictures = zip(
             zip(*(logits.split(1) for logits in outputs.cls_logits), strict=True),
             zip(*(deltas.split(1) for deltas in outputs.bbox_deltas), strict=True),
             assignment.labels.split(1),
             assignment.box.split(1),
+            counted.split(1),
             strict=True,
         )
         sums = []
-        for logits, deltas, labels, box in pictures:
-            cls_box = self._sums(
-                HeadOutputs(logits, deltas, outputs.anchors), Assignment(labels, box, assignment.boxes)
-            )
+        for logits, deltas, labels, box, part in pictures:
+            alone = Assignment(labels, box, assignment.boxes)
+            cls_box = self._sums(HeadOutputs(logits, deltas, outputs.anchors), alone, part)
             sums.append(torch.stack(cls_box) / (labels >= 0).sum().clamp(min=1))
         mean = torch.stack(sums).mean(dim=0)
         return mean[0], mean[1]
 
-    def _sums(self, outputs: HeadOutputs, assignment: Assignment) -> tuple[Tensor, Tensor]:
-        """Class and box loss, summed over the given pictures. Levels are never joined."""
+    def _sums(self, outputs: HeadOutputs, assignment: Assignment, counted: Tensor) -> tuple[Tensor, Tensor]:
+        """Class and box loss, summed over the given pictures; counted: labels [B, N] of the class loss.
+
+        Levels are never joined.
+        """
         sizes = [len(level.boxes) for level in outputs.anchors]
-        labels, boxes = assignment.labels.split(sizes, dim=1), assignment.box.split(sizes, dim=1)
+        parts = (x.split(sizes, dim=1) for x in (assignment.labels, assignment.box, counted))
         cls, box = [], []
-        for logits, deltas, level, label, row in zip(*outputs, labels, boxes, strict=True):
+        for logits, deltas, level, label, row, cls_label in zip(*outputs, *parts, strict=True):
             loss, quality = self._box_sum(deltas, level, label, assignment.boxes, row)
             box.append(loss)
-            cls.append(self.class_loss(logits.flatten(0, 1), label.flatten(), quality.flatten()))
+            cls.append(self.class_loss(logits.flatten(0, 1), cls_label.flatten(), quality.flatten()))
         return torch.stack(cls).sum(), torch.stack(box).sum()
 
     def _box_sum(
