@@ -79,7 +79,7 @@ def stop(command: Any, config: Path, name: str, number: int, after: str) -> tupl
     began = time.monotonic()
     running.signal(number)
     done = running.wait()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     return done, run
 
 

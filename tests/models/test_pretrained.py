@@ -114,7 +114,7 @@ def refusal(name: str = NAME) -> str:
     began = time.monotonic()
     with pytest.raises(ModelFileError) as caught:
         create_pretrained(name)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     message = str(caught.value)
     assert message.startswith(f"no pretrained weights for {name} (")
     assert "set backbone.params.weights to a file, or to null" in message
