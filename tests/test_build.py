@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from foveal.build import build_criterion, build_detector, build_loader
+from foveal.build import (
+    build_criterion,
+    build_detector,
+    build_inference,
+    build_loader,
+    with_class_balance,
+)
 from foveal.config import schema
+from foveal.config.load import load_config
 from foveal.data.shapes import make_shapes
 from foveal.errors import ConfigWarning, UsageError
 from foveal.ops.atss import match_atss
+from foveal.ops.box_coder import CentreCoder, CornerCoder
+from foveal.ops.class_balance import alpha_of_classes
 from foveal.ops.matcher import match_iou
 
 
@@ -94,7 +104,7 @@ def test_loader_augments_and_shuffles_training_alone() -> None:
 )
 def test_criterion_takes_its_settings(assigner: dict[str, Any], function: Any) -> None:
     losses = schema.Losses.model_validate({"assigner": assigner, "box": {"name": "giou", "weight": 3.0}})
-    criterion = build_criterion(losses)
+    criterion = build_criterion(schema.Model(losses=losses))
     chosen = criterion.assigner
     assert chosen.func is function
     assert chosen.keywords == {key: value for key, value in losses.assigner if key != "name"}
@@ -113,7 +123,7 @@ def test_criterion_takes_its_settings(assigner: dict[str, Any], function: Any) -
 def test_mining_takes_its_settings(mining: dict[str, Any] | None, negatives: int) -> None:
     """One object and five negatives, apart from each other."""
     losses = schema.Losses.model_validate({"classification": {"name": "cross_entropy"}, "mining": mining})
-    miner = build_criterion(losses).miner
+    miner = build_criterion(schema.Model(losses=losses)).miner
     labels = torch.tensor([3, -1, -1, -1, -1, -1])
     boxes = torch.arange(6.0)[:, None] * 10 + torch.tensor([0.0, 0.0, 8.0, 8.0])
     kept = labels if miner is None else miner(torch.arange(6.0).flip(0), labels, boxes)
@@ -127,3 +137,51 @@ def test_as_many_balancing_weights_as_classes() -> None:
     )
     with pytest.raises(UsageError, match=r"classification\.alpha: 2 numbers for 3 classes"):
         build_detector(model, 3, pretrained=False)
+
+
+def test_auto_alpha_is_replaced_by_numbers_of_the_training_set() -> None:
+    model = schema.Model.model_validate(
+        {"losses": {"classification": {"name": "focal", "focal_alpha": "auto"}}}
+    )
+    with pytest.raises(ValueError, match="alpha is auto"):
+        build_criterion(model)
+    chosen = with_class_balance(model, [100, 400])
+    loss = chosen.losses.classification
+    assert isinstance(loss, schema.FocalLoss)
+    assert loss.focal_alpha == pytest.approx(alpha_of_classes([100, 400]))
+    build_criterion(chosen)
+    assert with_class_balance(chosen, [5, 5]) is chosen
+
+
+@pytest.mark.parametrize("preset", ["detectron2", "odtk", "keras_retinanet", "torchvision_v1", "yhenon"])
+def test_a_preset_reaches_every_part(preset: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    backbone = "{name: resnet50, params: {weights: null}}"
+    path.write_text(f"model: {{preset: {preset}, architecture: {{backbone: {backbone}}}}}\n")
+    model = load_config(path, require_data=False).model
+    detector = build_detector(model, 2, pretrained=False).eval()
+    head = model.architecture.head.params
+    assert detector.head.anchor_rule == (
+        head.anchor_offset,
+        head.anchor_order,
+        head.anchor_rounding,
+        head.anchor_corners,
+        head.anchor_step,
+    )
+    pixels = model.architecture.pixels
+    assert detector.order == pixels.order
+    if pixels.mean is not None:
+        assert detector.mean.flatten().tolist() == pytest.approx(pixels.mean)
+        assert detector.scale.flatten().tolist() == pytest.approx([1.0, 1.0, 1.0])
+    moved = detector.backbone.body.layer2[0].conv1.stride == (2, 2)
+    assert moved == model.architecture.backbone.params.stride_in_1x1
+    like_tensorflow = model.architecture.neck.params.extra_padding == "tensorflow"
+    assert (detector.neck.extra[0][0].padding == (0, 0)) == like_tensorflow
+    coder = build_criterion(model).coder
+    inference = build_inference(detector, model)
+    assert inference.decoder.coder == coder
+    assert isinstance(coder, CornerCoder) == (preset == "keras_retinanet")
+    assert (coder == CentreCoder((10, 10, 5, 5))) == (preset == "yhenon")
+    with torch.no_grad():
+        found = inference(torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8))
+    assert found.boxes.isfinite().all()

@@ -76,7 +76,7 @@ def golden_run() -> list[tuple[float, float]]:
     )
     detector = build_detector(schema.Model(architecture=architecture), num_classes=3).double().train()
     fill_weights(detector)
-    criterion = build_criterion(schema.Losses())
+    criterion = build_criterion(schema.Model())
     optimizer = torch.optim.SGD(detector.parameters(), lr=0.02, momentum=0.9)
     images, targets = four_pictures()
     history = []

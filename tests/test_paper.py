@@ -147,7 +147,7 @@ def test_every_score_is_the_prior_at_initialisation(outputs: HeadOutputs) -> Non
 
 
 def test_the_first_loss_is_small_on_the_whole_network(outputs: HeadOutputs) -> None:
-    criterion = build_criterion(schema.Losses())
+    criterion = build_criterion(schema.Model())
     one = Target(torch.tensor([[20.0, 20.0, 90.0, 80.0]]), torch.tensor([3]), torch.tensor([False]))
     losses = criterion(outputs, [one]).losses
     assert losses["cls"].isfinite()
@@ -226,7 +226,7 @@ def test_assignment_object_background_and_ignored(outputs: HeadOutputs) -> None:
 
 def test_the_loss_is_divided_by_the_objects_not_by_the_anchors() -> None:
     """Twice the pictures with twice the objects give the same loss."""
-    criterion = build_criterion(schema.Losses())
+    criterion = build_criterion(schema.Model())
     torch.manual_seed(0)
     level = AnchorsOfOneLevel()
     once, twice = level.outputs(1), level.outputs(2)
@@ -268,7 +268,7 @@ def test_the_defaults_are_the_papers(detector: Detector) -> None:
     assert isinstance(losses.assigner, schema.IouAssigner)
     assert (losses.assigner.fg_iou_thresh, losses.assigner.bg_iou_thresh) == (0.5, 0.4)
     assert (post.score_thresh, post.topk_candidates, post.nms_thresh) == (0.05, 1000, 0.5)
-    model = build_inference(detector, schema.Postprocessor())
+    model = build_inference(detector, schema.Model())
     with torch.no_grad():
         found = model(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
     assert found.count[0] == 0, "scores of about 0.01 lie below the threshold of 0.05"

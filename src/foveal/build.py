@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -26,7 +27,10 @@ from foveal.models.detector import Detector
 from foveal.models.fpn import FeaturePyramid
 from foveal.models.frozen_norm import FrozenBatchNorm2d
 from foveal.models.inference import InferenceModel
+from foveal.ops.anchors import AnchorRule
 from foveal.ops.atss import match_atss
+from foveal.ops.box_coder import BoxCoder, CentreCoder, CornerCoder
+from foveal.ops.class_balance import alpha_of_classes
 from foveal.ops.letterbox import canvas_size
 from foveal.ops.matcher import match_iou
 from foveal.ops.mining import hard_negatives, hardest_examples
@@ -80,6 +84,8 @@ def build_detector(model: schema.Model, num_classes: int, pretrained: bool = Tru
         backbone_params.c5,
         backbone_params.batch_norm,
         neck_params.min_level,
+        backbone_params.stride_in_1x1,
+        backbone_params.pool_padding,
     )
     random = pretrained and backbone_params.weights is None
     if random and any(isinstance(module, FrozenBatchNorm2d) for module in backbone.modules()):
@@ -97,6 +103,7 @@ def build_detector(model: schema.Model, num_classes: int, pretrained: bool = Tru
         neck_params.extra_convs,
         neck_params.relu_before_extra_convs,
         neck_params.norm_type,
+        neck_params.extra_padding,
     )
     strides = [2 ** (neck_params.min_level + i) for i in range(levels)]
     head = AnchorDecoupledHead(
@@ -108,13 +115,23 @@ def build_detector(model: schema.Model, num_classes: int, pretrained: bool = Tru
         head_params.num_layers,
         head_params.norm_type,
         head_params.prior_prob,
-        head_params.anchor_offset,
+        AnchorRule(
+            head_params.anchor_offset,
+            head_params.anchor_order,
+            head_params.anchor_rounding,
+            head_params.anchor_corners,
+            head_params.anchor_step,
+        ),
     )
-    return Detector(backbone, neck, head, strides, backbone.mean, backbone.std)
+    pixels = model.architecture.pixels
+    mean = [value / 255 for value in pixels.mean] if pixels.mean else _in_order(backbone.mean, pixels.order)
+    std = [value / 255 for value in pixels.std] if pixels.std else _in_order(backbone.std, pixels.order)
+    return Detector(backbone, neck, head, strides, mean, std, pixels.order)
 
 
-def build_criterion(losses: schema.Losses) -> AnchorCriterion:
+def build_criterion(model: schema.Model) -> AnchorCriterion:
     """Assignment and losses."""
+    losses = model.losses
     return AnchorCriterion(
         _assigner(losses.assigner),
         _class_loss(losses.classification),
@@ -124,16 +141,37 @@ def build_criterion(losses: schema.Losses) -> AnchorCriterion:
         losses.box.beta,
         losses.normalizer,
         _miner(losses.mining),
+        _coder(model),
     )
 
 
-def build_inference(detector: Detector, postprocessor: schema.Postprocessor) -> InferenceModel:
+def with_class_balance(model: schema.Model, boxes: Sequence[int]) -> schema.Model:
+    """The model with ``alpha: auto`` replaced by numbers. boxes: of each class in training, in model order."""
+    loss = model.losses.classification
+    name = _alpha_name(loss)
+    if getattr(loss, name, None) != "auto":
+        return model
+    chosen = loss.model_copy(update={name: alpha_of_classes(boxes)})
+    losses = model.losses.model_copy(update={"classification": chosen})
+    return model.model_copy(update={"losses": losses})
+
+
+def build_inference(detector: Detector, model: schema.Model) -> InferenceModel:
     """Detector with decoder and NMS."""
-    params = postprocessor.params
-    decoder = AnchorDecoder(params.topk_candidates, params.score_thresh)
+    params = model.postprocessor.params
+    decoder = AnchorDecoder(params.topk_candidates, params.score_thresh, _coder(model))
     return InferenceModel(
         detector, decoder, params.nms_thresh, params.class_agnostic, params.detections_per_img
     )
+
+
+def _coder(model: schema.Model) -> BoxCoder:
+    coder = model.architecture.head.params.box_coder
+    return CornerCoder(coder.std) if isinstance(coder, schema.CornerCoder) else CentreCoder(coder.weights)
+
+
+def _in_order(rgb: Sequence[float], order: str) -> Sequence[float]:
+    return rgb[::-1] if order == "bgr" else rgb
 
 
 def _assigner(assigner: schema.IouAssigner | schema.AtssAssigner) -> Assigner:
@@ -150,12 +188,17 @@ def _assigner(assigner: schema.IouAssigner | schema.AtssAssigner) -> Assigner:
 ClassLossSettings = schema.FocalLoss | schema.CrossEntropy | schema.QualityFocalLoss
 
 
+def _alpha_name(loss: ClassLossSettings) -> str:
+    return "focal_alpha" if isinstance(loss, schema.FocalLoss) else "alpha"
+
+
 def _class_loss(loss: ClassLossSettings) -> ClassLoss:
     if isinstance(loss, schema.QualityFocalLoss):
         return quality_focal(loss.focal_gamma)
-    if isinstance(loss, schema.CrossEntropy):
-        return cross_entropy(loss.alpha)
-    return focal(loss.focal_alpha, loss.focal_gamma)
+    alpha = getattr(loss, _alpha_name(loss))
+    if alpha == "auto":
+        raise ValueError("alpha is auto: with_class_balance puts the numbers in its place")
+    return cross_entropy(alpha) if isinstance(loss, schema.CrossEntropy) else focal(alpha, loss.focal_gamma)
 
 
 def _miner(mining: schema.SsdMining | schema.OhemMining | None) -> Miner | None:
@@ -172,7 +215,7 @@ def _miner(mining: schema.SsdMining | schema.OhemMining | None) -> Miner | None:
 
 
 def _check_alpha(loss: ClassLossSettings, num_classes: int) -> None:
-    name = "focal_alpha" if isinstance(loss, schema.FocalLoss) else "alpha"
+    name = _alpha_name(loss)
     alpha = getattr(loss, name, None)
     if isinstance(alpha, list) and len(alpha) != num_classes:
         raise UsageError(

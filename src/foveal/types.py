@@ -77,7 +77,9 @@ class AnchorLevel(NamedTuple):
     """Height and width of the grid, in cells."""
     width: int
     offset: float
-    """Position of a cell's centre inside it, as a share of the stride (0.5: the middle)."""
+    """Position of a cell's centre inside it, as a share of the step (0.5: the middle)."""
+    step: tuple[int, int]
+    """Pixels from cell to cell, (y, x): the stride, unless another implementation's rule is asked for."""
 
 
 class HeadOutputs(NamedTuple):

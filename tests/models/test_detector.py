@@ -65,3 +65,16 @@ def test_mean_and_std_travel_with_the_weights_but_are_not_trained() -> None:
     assert {name for name, _ in detector.named_parameters()} == weights
     assert set(detector.state_dict()) == weights | {"mean", "scale"}
     assert detector.strides == (8,)
+
+
+def test_channels_in_the_backbones_order() -> None:
+    """detectron2's: BGR less a mean, in 0..255."""
+    recorder = Recorder()
+    mean, std = (103.53, 116.28, 123.675), (1.0, 1.0, 1.0)
+    units = [[value / 255 for value in values] for values in (mean, std)]
+    detector = Detector(recorder, nn.Identity(), nn.Identity(), [8], *units, order="bgr")
+    images = torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8)
+    detector(images)
+    expected = images.flip(1).float() - torch.tensor(mean)[:, None, None]
+    torch.testing.assert_close(recorder.seen[0], expected, rtol=1e-5, atol=1e-4)
+    assert recorder.seen[0].is_contiguous(memory_format=torch.channels_last)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
 
-from foveal.ops.anchors import cell_anchors, grid_anchors
+from foveal.ops.anchors import AnchorRule, cell_anchors, cell_step, grid_anchors
 
 OCTAVES = [2 ** (o / 3) for o in range(3)]
 RATIOS = [0.5, 1.0, 2.0]
@@ -66,3 +67,41 @@ def test_refuses_what_is_not_positive(sizes: list[float], ratios: list[float]) -
 def test_refuses_what_is_no_number(value: float) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         cell_anchors([value], [1.0])
+
+
+def test_all_ratios_of_a_size_together() -> None:
+    by_ratio = cell_anchors([10, 20], RATIOS).view(3, 2, 4)
+    by_size = cell_anchors([10, 20], RATIOS, AnchorRule(order="size_major")).view(2, 3, 4)
+    assert torch.equal(by_size, by_ratio.transpose(0, 1))
+    assert not torch.equal(by_size.flatten(), by_ratio.flatten())
+
+
+def test_whole_corners_halves_to_even() -> None:
+    cell = cell_anchors([5, 7, 32], [1.0, 2.0], AnchorRule(rounding="whole"))
+    assert cell[0].tolist() == [-2, -2, 2, 2]  # 2.5
+    assert cell[1].tolist() == [-4, -4, 4, 4]  # 3.5
+    assert cell[5].tolist() == [-11, -23, 11, 23]  # 11.31, 22.63
+
+
+def test_inclusive_corners_are_a_pixel_wider() -> None:
+    """odtk's anchor of size s on stride t: from t / 2 - s / 2 to t / 2 + s / 2, with x2 - x1 + 1 as its width."""
+    rule = AnchorRule(corners="inclusive")
+    level = grid_anchors(cell_anchors([32], [1.0], rule), 8, 2, 2)
+    assert level.boxes[0].tolist() == [4 - 16, 4 - 16, 4 + 16 + 1, 4 + 16 + 1]
+    assert level.boxes[3].tolist() == [12 - 16, 12 - 16, 12 + 16 + 1, 12 + 16 + 1]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [("stride", (64, 64)), ("canvas", (61, 64)), (512, (39, 24)), (8, (1, 1))]
+)
+def test_steps(step: Literal["stride", "canvas"] | int, expected: tuple[int, int]) -> None:
+    """13 x 21 cells of P6 on an 800 x 1344 canvas."""
+    assert cell_step(AnchorRule(step=step), 64, (13, 21), (800, 1344)) == expected
+    level = grid_anchors(cell_anchors([64], [1.0]), 64, 13, 21, 0.0, expected)
+    assert level.step == expected
+    assert level.boxes[21 + 2].tolist() == [
+        2 * expected[1] - 32,
+        expected[0] - 32,
+        2 * expected[1] + 32,
+        expected[0] + 32,
+    ]

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from foveal.ops.box_coder import MAX_LOG_RATIO, Weights, decode_boxes, encode_boxes
+from foveal.ops.box_coder import (
+    MAX_LOG_RATIO,
+    CentreCoder,
+    CornerCoder,
+    Weights,
+    decode_boxes,
+    encode_boxes,
+)
 
 WEIGHTS = st.sampled_from([(1.0, 1.0, 1.0, 1.0), (10.0, 10.0, 5.0, 5.0), (2.0, 3.0, 0.5, 7.0)])
 place, side = st.floats(-500, 1500), st.floats(1, 800)
@@ -77,3 +84,26 @@ def test_decoding_is_differentiable() -> None:
     deltas = (torch.randn(3, 4, dtype=torch.float64) * 0.5).requires_grad_()
     anchors = torch.tensor([[0.0, 0.0, 10.0, 20.0]] * 3, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda d: decode_boxes(d, anchors), deltas)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(st.tuples(place, place, side, side), st.tuples(place, place, st.floats(16, 600), st.floats(16, 600)))
+def test_corners_there_and_back(box: Row, anchor: Row) -> None:
+    coder = CornerCoder(0.2)
+    deltas = coder.encode(as_box(box), as_box(anchor))
+    torch.testing.assert_close(coder.decode(deltas, as_box(anchor)), as_box(box), rtol=1e-9, atol=1e-6)
+
+
+def test_corners_of_a_hand_worked_box() -> None:
+    """keras-retinanet's: (box - anchor) over the anchor's width or height, less 0, over 0.2."""
+    anchor, box = torch.tensor([10.0, 20.0, 30.0, 60.0]), torch.tensor([12.0, 16.0, 40.0, 60.0])
+    expected = torch.tensor([2 / 20 / 0.2, -4 / 40 / 0.2, 10 / 20 / 0.2, 0.0])
+    torch.testing.assert_close(CornerCoder().encode(box, anchor), expected)
+
+
+def test_a_centre_coder_is_the_functions() -> None:
+    anchor, box = torch.tensor([10.0, 20.0, 30.0, 60.0]), torch.tensor([12.0, 16.0, 40.0, 60.0])
+    coder = CentreCoder((10.0, 10.0, 5.0, 5.0))
+    deltas = coder.encode(box, anchor)
+    assert torch.equal(deltas, encode_boxes(box, anchor, coder.weights))
+    torch.testing.assert_close(coder.decode(deltas, anchor), box)

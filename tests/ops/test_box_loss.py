@@ -79,7 +79,7 @@ ROW = st.tuples(PLACE, PLACE, SIDE, SIDE)
 @given(st.lists(st.tuples(ROW, ROW), min_size=1, max_size=5))
 def test_torchvisions(ours, theirs, rows: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> None:  # type: ignore[no-untyped-def]
     """Value and gradient, also of boxes apart, equal, touching, tiny and huge: no pair is picked by a mask."""
-    raw = torch.tensor(rows)  # [P, 2, 4] x, y, width, height
+    raw = torch.tensor(rows, dtype=torch.float64)  # [P, 2, 4] x, y, width, height
     if ours is ciou_loss:  # a box without a side has no aspect ratio; torchvision's gradient is not a number
         raw[..., 2:].clamp_(min=1e-2)
     boxes, target = torch.cat([raw[..., :2], raw[..., :2] + raw[..., 2:]], dim=-1).unbind(1)

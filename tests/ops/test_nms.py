@@ -134,3 +134,12 @@ def test_pictures_of_a_batch_do_not_mix() -> None:
     for i, alone in enumerate((suppress(one), suppress(two))):
         for part, single in zip(together, alone, strict=True):
             assert torch.equal(part[i], single[0])
+
+
+def test_no_limit_keeps_all_that_survive() -> None:
+    found = cluttered(700)
+    expected = greedy(found, 0.5, False, 700)
+    result = suppress(found, 0.5, detections_per_img=None)
+    assert result.scores.shape == (1, 700)
+    assert int(result.count) == len(expected) > 100
+    torch.testing.assert_close(result.boxes[0, : len(expected)], found.boxes[0][expected])

@@ -6,13 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foveal.ops.anchors import cell_anchors, grid_anchors
+from foveal.ops.anchors import AnchorRule, cell_anchors, grid_anchors
 from foveal.ops.iou import box_iou
 from foveal.ops.windows import nearest_cell_iou, pairs_above
 
 LEVELS = [
     grid_anchors(cell_anchors([12, 20], [0.5, 1, 2]), 8, 7, 11),
     grid_anchors(cell_anchors([30, 44], [0.5, 1, 2]), 16, 4, 6, 0.0),
+    grid_anchors(cell_anchors([50], [1, 2], AnchorRule(corners="inclusive")), 32, 2, 3, 0.5, (28, 31)),
 ]
 ANCHORS = torch.cat([level.boxes for level in LEVELS])
 

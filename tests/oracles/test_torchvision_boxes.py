@@ -10,7 +10,7 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
-from foveal.ops.anchors import cell_anchors, grid_anchors
+from foveal.ops.anchors import AnchorRule, cell_anchors, cell_step, grid_anchors
 from foveal.ops.box_coder import Weights, decode_boxes, encode_boxes
 from foveal.ops.box_loss import giou_loss
 from foveal.ops.iou import box_area, box_iou
@@ -49,25 +49,23 @@ def test_giou_loss() -> None:
     torch.testing.assert_close(giou_loss(a, b), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(256, 320), (96, 64)])
-def test_anchors_where_rounding_does_nothing(shape: tuple[int, int]) -> None:
-    """Ratios .25, 1 and 4 of sizes that are multiples of 4 have whole even sides: nothing is rounded."""
-    sizes, ratios, strides = [(32, 48), (64, 96), (128, 192)], (0.25, 1.0, 4.0), (8, 16, 32)
-    grids = [(shape[0] // stride, shape[1] // stride) for stride in strides]
-    generator = AnchorGenerator(tuple(sizes), (ratios,) * 3)
+@pytest.mark.parametrize("shape", [(256, 320), (96, 64), (800, 1344)])
+def test_anchors_of_its_retinanet(shape: tuple[int, int]) -> None:
+    """Sizes cut to whole ones, corners rounded, and its own steps where P6 and P7 do not divide the canvas."""
+    sizes = tuple(tuple(int(side * 2 ** (o / 3)) for o in range(3)) for side in (32, 64, 128, 256, 512))
+    strides, rule = (8, 16, 32, 64, 128), AnchorRule(offset=0.0, rounding="whole", step="canvas")
+    grids = [(-(-shape[0] // stride), -(-shape[1] // stride)) for stride in strides]
+    generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)
     picture = ImageList(torch.zeros(1, 3, *shape), [shape])
     (expected,) = generator(picture, [torch.zeros(1, 1, *grid) for grid in grids])
     levels = [
-        grid_anchors(cell_anchors(size, ratios), stride, *grid, offset=0.0)
+        grid_anchors(
+            cell_anchors(size, (0.5, 1.0, 2.0), rule),
+            stride,
+            *grid,
+            0.0,
+            cell_step(rule, stride, grid, shape),
+        )
         for size, stride, grid in zip(sizes, strides, grids, strict=True)
     ]
     assert torch.equal(torch.cat([level.boxes for level in levels]), expected)
-
-
-def test_anchors_before_torchvision_rounds_them() -> None:
-    """Its shapes are ours to within its half pixel of rounding, in the same order."""
-    sizes = tuple(int(32 * 2 ** (o / 3)) for o in range(3))
-    expected = AnchorGenerator((sizes,), ((0.5, 1.0, 2.0),)).cell_anchors[0]
-    ours = cell_anchors(sizes, (0.5, 1.0, 2.0))
-    assert (ours - expected).abs().max() <= 0.5 + 1e-5
-    assert not torch.equal(ours, expected)

@@ -78,7 +78,7 @@ def _prediction(area: int) -> Work:
     torch.manual_seed(0)
     model = schema.Model.model_validate(MODEL)
     detector = build_detector(model, num_classes=20, pretrained=False)
-    inference = build_inference(detector, model.postprocessor).eval()
+    inference = build_inference(detector, model).eval()
     inference.to(memory_format=torch.channels_last)
     side = round(area**0.5)
     picture = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8)

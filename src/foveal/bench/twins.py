@@ -17,6 +17,7 @@ from foveal.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from foveal.models.detector import Detector
 from foveal.models.fpn import FeaturePyramid
 from foveal.models.inference import InferenceModel
+from foveal.ops.anchors import AnchorRule
 from foveal.types import Array
 
 CLASSES = 91
@@ -113,7 +114,7 @@ def make_foveal(theirs: RetinaNet, batch_norm: Literal["frozen", "trained"] = "f
         STRIDES,
         anchors.sizes,
         anchors.aspect_ratios[0],
-        anchor_offset=0.0,
+        anchor_rule=AnchorRule(offset=0.0),
     )
     for level, cell in enumerate(
         anchors.cell_anchors

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from foveal.config import netspresso, overrides
+from foveal.config import netspresso, overrides, presets
 from foveal.config.document import Document, Key, Origin, read_file
 from foveal.config.dump import dump_config
 from foveal.config.explain import dotted, faults_of, field_schema, lines, misplaced_booleans, resolve
@@ -55,6 +55,7 @@ def read_config(path: Path, changes: Sequence[str] = (), *, require_data: bool =
     # Foreign spellings first, so that an override may use our names on such a file; then again for its own.
     notes, refused = netspresso.rewrite(document)
     notes += overrides.apply(document, changes)
+    notes += presets.fill(document)
     more_notes, more_refused = netspresso.rewrite(document)
     _fill_kinds(document, ())
     notes += _resolve_paths(document)

@@ -8,8 +8,34 @@ from pydantic import Field, model_validator
 
 from foveal.config.section import Positive, Section, Share, fail
 
+PresetName = Literal[
+    "paper",
+    "torchvision_v1",
+    "torchvision_v2",
+    "detectron2",
+    "mmdetection",
+    "odtk",
+    "keras_retinanet",
+    "yhenon",
+    "netspresso",
+]
 COARSEST_LEVEL = 7
 """P7, stride 128: the paper's last level; coarser ones have a cell or two left on common pictures."""
+
+
+Padding = Literal["symmetric", "tensorflow"]
+"""tensorflow: its "same", where an odd row or column of padding is put at the bottom or right."""
+Three = tuple[float, float, float]
+
+
+class Pixels(Section):
+    """What the backbone is given: (value - mean) / std, values in 0..255."""
+
+    order: Literal["rgb", "bgr"] = Field("rgb", description="of the channels, here and in mean and std")
+    mean: Three | None = Field(None, description="per channel, in 0..255; null: the backbone's own")
+    std: tuple[Positive, Positive, Positive] | None = Field(
+        None, description="per channel, in 0..255; null: the backbone's own"
+    )
 
 
 class BackboneParams(Section):
@@ -25,6 +51,12 @@ class BackboneParams(Section):
     batch_norm: Literal["frozen", "trained"] = Field(
         "frozen", description="frozen: statistics and weights stay those of the pretrained backbone"
     )
+    stride_in_1x1: bool = Field(
+        False,
+        description="ResNets of 50 layers and more: a stage's stride in its first 1x1 convolution (detectron2, "
+        "keras-retinanet), not in the 3x3",
+    )
+    pool_padding: Padding = Field("symmetric", description="of the max pooling; tensorflow: keras-retinanet")
 
 
 class Backbone(Section):
@@ -43,6 +75,7 @@ class NeckParams(Section):
         "on_input", description="P6 from C5 (on_input, the paper) or from P5 (on_output)"
     )
     relu_before_extra_convs: bool = Field(True, description="P7 from ReLU(P6), as in the paper")
+    extra_padding: Padding = Field("symmetric", description="of the convolutions beyond P5; as pool_padding")
     norm_type: Literal["none", "batch_norm", "group_norm"] = Field(
         "none", description="after each convolution"
     )
@@ -58,6 +91,22 @@ class Neck(Section):
 NormType = Literal["none", "batch_norm", "group_norm", "instance_norm"]
 
 
+class CentreCoder(Section):
+    """Boxes as (dx, dy, dw, dh) from the anchor."""
+
+    name: Literal["centre"]
+    weights: tuple[Positive, Positive, Positive, Positive] = Field(
+        (1.0, 1.0, 1.0, 1.0), description="factors on the four; SSD's variances 0.1 and 0.2 are 10, 10, 5, 5"
+    )
+
+
+class CornerCoder(Section):
+    """Boxes as the way of each corner, in sides of the anchor."""
+
+    name: Literal["corners"]
+    std: Positive = Field(0.2, description="what the four are divided by")
+
+
 class HeadParams(Section):
     """Parameters of the decoupled anchor head (RetinaNet's defaults)."""
 
@@ -70,7 +119,23 @@ class HeadParams(Section):
         [1.0], description="factors on every anchor size, such as [1, 1.26, 1.5874]", min_length=1
     )
     aspect_ratios: list[Positive] = Field([0.5, 1.0, 2.0], description="height / width", min_length=1)
-    anchor_offset: float = Field(0.5, description="anchor centre inside a cell, as a share of the stride")
+    anchor_offset: float = Field(0.5, description="anchor centre inside a cell, as a share of the step")
+    anchor_order: Literal["ratio_major", "size_major"] = Field(
+        "ratio_major",
+        description="of a cell's anchors: all sizes of a ratio together, or all ratios of a size",
+    )
+    anchor_rounding: Literal["none", "whole"] = Field(
+        "none", description="whole: corners around the cell's centre rounded to whole pixels"
+    )
+    anchor_corners: Literal["continuous", "inclusive"] = Field(
+        "continuous", description="inclusive: a width is x2 - x1 + 1"
+    )
+    anchor_step: Literal["stride", "canvas"] | Annotated[int, Field(gt=0)] = Field(
+        "stride",
+        description="pixels from cell to cell: the level's stride, or the canvas' side (or one of so many pixels) "
+        "over the number of cells, rounded down",
+    )
+    box_coder: Annotated[CentreCoder | CornerCoder, Field(discriminator="name")] = CentreCoder(name="centre")
     num_layers: int = Field(4, ge=0, description="3x3 conv + norm + ReLU blocks in each subnet")
     norm_type: NormType = Field("none", description="after each convolution of the subnets")
     prior_prob: float = Field(0.01, gt=0, lt=1, description="score of every anchor at initialisation")
@@ -103,6 +168,7 @@ class Head(Section):
 class Architecture(Section):
     """Backbone -> neck -> head."""
 
+    pixels: Pixels = Pixels()
     backbone: Backbone = Backbone()
     neck: Neck = Neck()
     head: Head = Head()
@@ -151,8 +217,10 @@ class FocalLoss(Section):
     """Focal loss (paper, equation 5)."""
 
     name: Literal["focal"] = "focal"
-    focal_alpha: Share | list[Share] = Field(
-        0.25, description="weight of objects against background, one number or one per class"
+    focal_alpha: Share | list[Share] | Literal["auto"] = Field(
+        0.25,
+        description="weight of objects against background, one number or one per class; auto: per class, from the "
+        "number of its boxes in training",
     )
     focal_gamma: float = Field(2.0, ge=0)
     weight: float = Field(1.0, ge=0)
@@ -162,8 +230,10 @@ class CrossEntropy(Section):
     """Binary cross entropy of every class (paper, equation 1); with alpha the balanced one (equation 3)."""
 
     name: Literal["cross_entropy"]
-    alpha: Share | list[Share] | None = Field(
-        None, description="weight of objects against background, one number or one per class; null: both 1"
+    alpha: Share | list[Share] | Literal["auto"] | None = Field(
+        None,
+        description="weight of objects against background, one number or one per class; null: both 1; auto: as "
+        "focal_alpha",
     )
     weight: float = Field(1.0, ge=0)
 
@@ -213,21 +283,25 @@ class Losses(Section):
         None, description="which anchors count in the classification loss; null: all"
     )
     box: BoxLoss = BoxLoss()
-    normalizer: Literal["batch_positives", "image_positives"] = Field(
+    normalizer: Literal["batch_positives", "image_positives", "ema_positives"] = Field(
         "batch_positives",
-        description="what losses are divided by: the positives of the micro-batch (of all processes), or each "
-        "picture's by its own",
+        description="what losses are divided by: the positives of the micro-batch (of all processes), each "
+        "picture's by its own, or a running mean of the batches' (starts at 100, momentum 0.9)",
     )
 
 
 class PostprocessorParams(Section):
     """From raw outputs to detections."""
 
-    topk_candidates: int = Field(1000, gt=0, description="kept per level before NMS, over anchors x classes")
+    topk_candidates: int | None = Field(
+        1000, gt=0, description="kept per level before NMS, over anchors x classes; null: all"
+    )
     score_thresh: Share = Field(0.05, description="a detection scores more than this")
     nms_thresh: Share = Field(0.5, description="IoU above which the weaker of two boxes is dropped")
     class_agnostic: bool = Field(False, description="NMS over all classes at once instead of per class")
-    detections_per_img: int = Field(100, gt=0, description="most detections kept of a picture")
+    detections_per_img: int | None = Field(
+        100, gt=0, description="most detections kept of a picture; null: all that NMS leaves"
+    )
 
 
 class Postprocessor(Section):
@@ -239,6 +313,9 @@ class Postprocessor(Section):
 class Model(Section):
     """The detector, what it is trained with, and how its outputs are read."""
 
+    preset: PresetName | None = Field(
+        None, description="settings as another implementation has them, wherever this file gives none"
+    )
     architecture: Architecture = Architecture()
     losses: Losses = Losses()
     postprocessor: Postprocessor = Postprocessor()

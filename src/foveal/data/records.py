@@ -104,6 +104,11 @@ class Records:
         """How often each kind of fault occurred."""
         return dict(Counter(fault.kind for fault in self.faults))
 
+    def boxes_per_class(self) -> list[int]:
+        """How many boxes each class has, crowds not counted."""
+        counted = np.bincount(self.labels[~self.crowd], minlength=len(self.classes.names))
+        return [int(count) for count in counted]
+
     def ground_truth(self) -> GroundTruth:
         """The labels alone, for the evaluator."""
         return GroundTruth(

@@ -145,6 +145,8 @@ def _start_state(
         return
     try:
         module.model.load_state_dict(state["model"])
+        if isinstance(module.criterion, nn.Module) and "criterion" in state:
+            module.criterion.load_state_dict(state["criterion"])
     except RuntimeError as error:
         raise UsageError(
             f"cannot go on: the resume state is of another model ({str(error).splitlines()[-1].strip()})."

@@ -256,7 +256,10 @@ class TrainingModule(pl.LightningModule):
                 **({"scaler": scaler} if scaler else {}),
             }
         average = {"average": self.average.state_dict()} if self.average is not None else {}
-        return {"model": self.model.state_dict(), **kept, **average}
+        criterion = (
+            {"criterion": self.criterion.state_dict()} if isinstance(self.criterion, nn.Module) else {}
+        )
+        return {"model": self.model.state_dict(), **kept, **average, **criterion}
 
 
 def _detached(losses: LossOutput) -> LossOutput:

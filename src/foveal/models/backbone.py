@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from foveal.checkpoint.transfer import transfer_weights
 from foveal.checkpoint.weight_file import load_weight_file
 from foveal.errors import ModelFileError, UsageError
+from foveal.models import variants
 from foveal.models.frozen_norm import apply_to_weights, freeze_batch_norm
 from foveal.models.norm_pairs import find_norm_pairs
 from foveal.models.pretrained import create_pretrained
@@ -34,6 +35,7 @@ class Backbone(nn.Module):
     c5: "features" is the last stage; "conv_head" is the map after the last 1x1 convolution, its norm and its
     activation, where the network has one (MobileNetV2: 1,280 channels instead of 320).
     batch_norm: "frozen" fixes statistics and affine parameters, "trained" leaves ordinary batch norm.
+    stride_in_1x1, pool_padding: as other implementations have them (``variants``).
 
     UsageError for a name or a setting that cannot work, ModelFileError for weights that cannot be used.
     """
@@ -45,6 +47,8 @@ class Backbone(nn.Module):
         c5: Literal["features", "conv_head"] = "features",
         batch_norm: Literal["frozen", "trained"] = "frozen",
         min_level: int = 3,
+        stride_in_1x1: bool = False,
+        pool_padding: Literal["symmetric", "tensorflow"] = "symmetric",
     ) -> None:
         super().__init__()
         _check_name(name)
@@ -52,6 +56,10 @@ class Backbone(nn.Module):
         whole = create_pretrained(name) if weights == "imagenet" else timm.create_model(name)
         self.strides = tuple(2**level for level in range(min_level, LAST_LEVEL + 1))
         self.body = _create_features(name, whole, self.strides)
+        if stride_in_1x1 and not variants.stride_in_1x1(self.body):
+            raise UsageError(f"backbone {name} has no bottleneck blocks: stride_in_1x1 must be false")
+        if pool_padding == "tensorflow" and not variants.pool_like_tensorflow(self.body):
+            raise UsageError(f"backbone {name} has no max pooling: pool_padding must be symmetric")
         self.conv_head: nn.Module | None = None
         self.bn2: nn.Module | None = None
         if c5 == "conv_head":

@@ -9,6 +9,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foveal.models.variants import convolve_like_tensorflow
 from foveal.ops.norms import GroupNorm
 
 
@@ -18,7 +19,7 @@ class FeaturePyramid(nn.Module):
     in_channels: channels of the backbone's maps, finest first, ending with C5.
     num_levels: maps given out; those beyond P5 are made by 3x3 stride-2 convolutions, P6 from C5
     (``on_input``) or from P5 (``on_output``), each later one from the one before.
-    relu_before_extra_convs: ReLU in front of P7 and later.
+    relu_before_extra_convs: ReLU in front of P7 and later. extra_padding: of the convolutions beyond P5.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class FeaturePyramid(nn.Module):
         extra_convs: Literal["on_input", "on_output"] = "on_input",
         relu_before_extra_convs: bool = True,
         norm_type: Literal["none", "batch_norm", "group_norm"] = "none",
+        extra_padding: Literal["symmetric", "tensorflow"] = "symmetric",
     ) -> None:
         super().__init__()
         self.out_channels = out_channels
@@ -43,6 +45,10 @@ class FeaturePyramid(nn.Module):
             _conv(source if i == 0 else out_channels, out_channels, 3, 2, norm_type)
             for i in range(num_levels - kept)
         )
+        if extra_padding == "tensorflow":
+            for conv in self.extra.modules():
+                if isinstance(conv, nn.Conv2d):
+                    convolve_like_tensorflow(conv)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """features: C maps, finest first, [B, C_i, H_i, W_i]. Returns ``num_levels`` maps, finest first."""

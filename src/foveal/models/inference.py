@@ -19,7 +19,7 @@ class InferenceModel(nn.Module):
         decoder: Decoder,
         nms_thresh: float = 0.5,
         class_agnostic: bool = False,
-        detections_per_img: int = 100,
+        detections_per_img: int | None = 100,
     ) -> None:
         super().__init__()
         self.detector = detector

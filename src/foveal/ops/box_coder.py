@@ -1,8 +1,9 @@
-"""Box targets: a box relative to its anchor as (dx, dy, dw, dh), and back (R-CNN parametrisation)."""
+"""Box targets: a box relative to its anchor, and back. Two forms are in use, both with a scale for each number."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -10,6 +11,49 @@ from torch import Tensor
 MAX_LOG_RATIO = math.log(1000 / 16)
 """Cap on dw and dh when decoding, so that exp() stays finite."""
 Weights = tuple[float, float, float, float]
+
+
+class BoxCoder(Protocol):
+    """Boxes to deltas and back, both [..., 4]; boxes and anchors are xyxy with positive sides."""
+
+    def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor:
+        """Deltas that turn anchors into boxes."""
+        ...
+
+    def decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        """Boxes from deltas and anchors."""
+        ...
+
+
+class CentreCoder(NamedTuple):
+    """(dx, dy, dw, dh), the R-CNN parametrisation (Girshick et al. 2014, appendix C).
+
+    weights: factor on each delta; (10, 10, 5, 5) are SSD's variances 0.1 and 0.2.
+    """
+
+    weights: Weights = (1.0, 1.0, 1.0, 1.0)
+
+    def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor:
+        """Deltas [..., 4]."""
+        return encode_boxes(boxes, anchors, self.weights)
+
+    def decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        """Boxes [..., 4]."""
+        return decode_boxes(deltas, anchors, self.weights)
+
+
+class CornerCoder(NamedTuple):
+    """(dx1, dy1, dx2, dy2): each corner's way in sides of the anchor, over ``std`` (keras-retinanet: 0.2)."""
+
+    std: float = 0.2
+
+    def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor:
+        """Deltas [..., 4]."""
+        return (boxes - anchors) / (_sides(anchors) * self.std)
+
+    def decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        """Boxes [..., 4]; deltas of a bad network may turn a box inside out: such a box has no area."""
+        return anchors + deltas * (_sides(anchors) * self.std)
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
@@ -42,3 +86,9 @@ def _scaled(deltas: Tensor, weights: tuple[float, ...]) -> Tensor:
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     size = boxes[..., 2:] - boxes[..., :2]
     return boxes[..., :2] + size / 2, size
+
+
+def _sides(anchors: Tensor) -> Tensor:
+    """Width, height, width, height [..., 4]."""
+    size = anchors[..., 2:] - anchors[..., :2]
+    return torch.cat([size, size], dim=-1)

@@ -22,8 +22,8 @@ from torch.autograd.function import once_differentiable
 
 from foveal.types import BACKGROUND, IGNORE
 
-ENTRIES_CPU = 1 << 18
-"""Entries of a block on the CPU: four buffers of 1 MB stay near the cores."""
+ENTRIES_CPU = 1 << 19
+"""Entries of a block on the CPU: two buffers of 2 MB stay near the cores; smaller ones suit two threads badly."""
 ENTRIES_GPU = 1 << 24
 
 ObjectRule = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]
@@ -122,31 +122,32 @@ def _in_blocks(
     rows, classes = cls_logits.shape
     step = max(1, min((ENTRIES_GPU if cls_logits.is_cuda else ENTRIES_CPU) // max(classes, 1), rows))
     # Made once: fresh memory for every block would cost more than the arithmetic in it.
-    room = cls_logits.new_empty((3, step, classes), dtype=working_dtype(cls_logits))
+    dtype = working_dtype(cls_logits)
+    spare = cls_logits.new_empty((step, classes), dtype=dtype)
+    wide_slope = spare if gradient.dtype == dtype else torch.empty_like(spare)
     for start in range(0, rows, step):
         block = slice(start, start + step)
         label = labels[block, None]
-        x = cls_logits[block].to(room.dtype)
-        loss, spare, slope = room[:, : len(label)]
-        if gradient.dtype == room.dtype:
-            slope = gradient[block]
-        _as_background(x, weight, gamma, label != IGNORE, loss, slope, spare)
+        x = cls_logits[block].to(dtype)
+        slope = gradient[block] if gradient.dtype == dtype else wide_slope[: len(label)]
+        loss = _as_background(x, weight, gamma, label != IGNORE, slope, spare[: len(label)])
         # An object's own entry is no background. It is replaced before the sum: taken out of the sum, it
         # would leave its rounding, which is more than the whole loss of a confident object.
         own, is_object = label.clamp(min=0), label >= 0
         object_loss, object_slope = objects(x.gather(1, own), own, block)
         loss.scatter_(1, own, torch.where(is_object, object_loss, loss.gather(1, own)))
         slope.scatter_(1, own, torch.where(is_object, object_slope, slope.gather(1, own)))
-        if gradient.dtype != room.dtype:
+        if gradient.dtype != dtype:
             gradient[block] = slope
         total += loss.sum(dim=1).sum(dtype=wide)
-    return total.to(room.dtype), gradient
+        del loss  # or the next block's stands beside it
+    return total.to(dtype), gradient
 
 
 def _as_background(
-    x: Tensor, weight: float | Tensor, gamma: float, keep: Tensor, loss: Tensor, slope: Tensor, spare: Tensor
-) -> None:
-    """Loss and slope [n, K] of entries that are all background, written into the tensors given."""
+    x: Tensor, weight: float | Tensor, gamma: float, keep: Tensor, slope: Tensor, spare: Tensor
+) -> Tensor:
+    """Loss [n, K] of entries that are all background; their slope is written into the tensor given."""
     p = torch.sigmoid(x, out=spare)
     s = F.softplus(x)
     torch.addcmul(s, p, s, value=-1, out=slope)  # q s
@@ -154,7 +155,7 @@ def _as_background(
     modulation = torch.mul(p, p, out=p) if gamma == 2 else p.pow_(gamma)
     modulation.mul_(weight * keep)
     slope.mul_(modulation)
-    torch.mul(s, modulation, out=loss)
+    return s.mul_(modulation)
 
 
 def with_gradient(x: Tensor, compute: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:

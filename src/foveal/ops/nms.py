@@ -16,14 +16,15 @@ def suppress(
     candidates: Candidates,
     nms_thresh: float = 0.5,
     class_agnostic: bool = False,
-    detections_per_img: int = 100,
+    detections_per_img: int | None = 100,
 ) -> BatchDetections:
     """Greedy NMS: best score first, drop what overlaps a kept box of its class by IoU > nms_thresh.
 
     class_agnostic: a kept box drops boxes of every class. Score 0 marks an empty place and is never kept.
-    Results are sorted by score and padded with zeros to ``detections_per_img``.
+    Results are sorted by score and padded with zeros to ``detections_per_img``, None: to as many as candidates.
     """
-    batch, limit = len(candidates.scores), detections_per_img
+    batch, places = candidates.scores.shape
+    limit = places if detections_per_img is None else detections_per_img
     boxes = candidates.boxes.new_zeros(batch, limit, 4)
     scores = candidates.scores.new_zeros(batch, limit)
     labels = candidates.labels.new_zeros(batch, limit)

@@ -21,12 +21,14 @@ FEW = 2
 """So many times k numbers above a bound are taken as they are; of more, the k largest are searched."""
 
 
-def topk(rows: Tensor, k: int, above: float = -math.inf) -> tuple[Tensor, Tensor]:
+def topk(rows: Tensor, k: int | None, above: float = -math.inf) -> tuple[Tensor, Tensor]:
     """The largest entries of each matrix of a batch by falling value, and their places: [B, min(k, n * K)] each.
 
     rows: [B, n, K]. Place p is row p // K and column p % K. Of equal entries any may be taken. above: entries
     up to this value are of no use; they may be missing, so that the results have fewer columns, or be there.
+    k: None is all.
     """
+    k = rows.shape[1] * rows.shape[2] if k is None else k
     if torch.compiler.is_compiling():
         return _by_rows(rows, k)
     alone = len(rows) == 1 and not needs_fixed_size(rows)

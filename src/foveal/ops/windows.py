@@ -39,7 +39,7 @@ class _Shapes(NamedTuple):
 
     cell: Tensor  # [R, 4]
     centre: Tensor  # [R, 2] of the cell's anchor
-    stride: Tensor  # [R, 1]
+    step: Tensor  # [R, 2] pixels from cell to cell in x and y
     offset: Tensor  # [R, 1]
     limit: Tensor  # [R, 2] last column and row of the grid
     width: Tensor  # [R] columns of the grid
@@ -53,7 +53,8 @@ def _shapes(levels: Sequence[AnchorLevel]) -> _Shapes:
     start = 0
     for level in levels:
         count = len(level.cell)
-        facts = (level.stride, level.width - 1, level.height - 1, level.width, count)
+        step_y, step_x = level.step
+        facts = (step_x, step_y, level.width - 1, level.height - 1, level.width, count)
         rows += [(*facts, start + anchor) for anchor in range(count)]
         offsets += [level.offset] * count
         start += len(level.boxes)
@@ -62,16 +63,16 @@ def _shapes(levels: Sequence[AnchorLevel]) -> _Shapes:
     floats = ints.to(cell.dtype)
     offset = cell.new_tensor(offsets)[:, None]
     centre = (cell[:, :2] + cell[:, 2:]) / 2
-    return _Shapes(cell, centre, floats[:, :1], offset, floats[:, 1:3], ints[:, 3], ints[:, 4], ints[:, 5])
+    return _Shapes(cell, centre, floats[:, :2], offset, floats[:, 2:4], ints[:, 4], ints[:, 5], ints[:, 6])
 
 
 def nearest_cell_iou(levels: Sequence[AnchorLevel], boxes: Tensor) -> Tensor:
     """[M] best IoU of each box with the anchors of its nearest cells: a lower bound of its best IoU."""
     shapes = _shapes(levels)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    steps = (centre[None] - shapes.centre[:, None]) / shapes.stride[:, None] - shapes.offset[:, None]
+    steps = (centre[None] - shapes.centre[:, None]) / shapes.step[:, None] - shapes.offset[:, None]
     cells = torch.minimum(steps.round().clamp(min=0), shapes.limit[:, None])  # [R, M, 2] x, y
-    shift = (cells + shapes.offset[:, None]) * shapes.stride[:, None]
+    shift = (cells + shapes.offset[:, None]) * shapes.step[:, None]
     anchors = shapes.cell[:, None] + shift.repeat(1, 1, 2)
     return box_iou(anchors, boxes[None]).amax(dim=0)
 
@@ -92,7 +93,7 @@ def pairs_above(levels: Sequence[AnchorLevel], boxes: Tensor, floor: Tensor) -> 
     cell = cell + torch.stack([within % columns, within // columns], dim=1)
     anchor = (cell[:, 1] * shapes.width[row] + cell[:, 0]) * shapes.per_cell[row] + shapes.first[row]
     # In the arithmetic of grid_anchors, so that a pair's IoU is that of the dense matrix.
-    shift = (cell.to(boxes.dtype) + shapes.offset[row]) * shapes.stride[row]
+    shift = (cell.to(boxes.dtype) + shapes.offset[row]) * shapes.step[row]
     anchor_box = shift.repeat(1, 2) + shapes.cell[row]
     return Pairs(anchor, box, box_iou(anchor_box, boxes[box]), anchor_box)
 
@@ -109,8 +110,8 @@ def _cell_windows(shapes: _Shapes, boxes: Tensor, floor: Tensor) -> tuple[Tensor
     # The overlap needed in x is the area over the shorter height, and the other way round.
     reach = (anchor_side[:, None] + box_side) / 2 - need[..., None] / shorter.flip(-1).clamp(min=tiny)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 - shapes.centre[:, None]
-    stride, offset = shapes.stride[:, None], shapes.offset[:, None]
-    first = ((centre - reach) / stride - offset - SLACK).ceil().clamp(min=0)
-    last = torch.minimum(((centre + reach) / stride - offset + SLACK).floor(), shapes.limit[:, None])
+    step, offset = shapes.step[:, None], shapes.offset[:, None]
+    first = ((centre - reach) / step - offset - SLACK).ceil().clamp(min=0)
+    last = torch.minimum(((centre + reach) / step - offset + SLACK).floor(), shapes.limit[:, None])
     count = (last - first + 1).clamp(min=0) * reachable[..., None]
     return count.long(), first.long()

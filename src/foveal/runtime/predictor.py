@@ -38,7 +38,7 @@ def load_inference(checkpoint: Checkpoint, source: str | Path) -> InferenceModel
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ModelFileError(f"{source}: the weights do not fit the model in its header: {reason}") from None
-    return build_inference(detector, model.postprocessor).eval()
+    return build_inference(detector, model).eval()
 
 
 def _model_of(header: CheckpointHeader, source: str | Path) -> Model:

@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from torch import Tensor
 
-from foveal.build import build_criterion, build_detector, build_inference, build_loader, build_records
+from foveal.build import (
+    build_criterion,
+    build_detector,
+    build_inference,
+    build_loader,
+    build_records,
+    with_class_balance,
+)
 from foveal.checkpoint.format import CheckpointHeader, load_checkpoint, save_checkpoint
 from foveal.checkpoint.transfer import carry_over
 from foveal.config.dump import dump_config
@@ -29,7 +36,7 @@ from foveal.files import free_name, write_bytes, write_text
 from foveal.metrics.coco import CocoEvaluator
 from foveal.metrics.thresholds import best_f1_thresholds
 from foveal.models.detector import Detector
-from foveal.ops.letterbox import PAD_VALUE, canvas_size
+from foveal.ops.letterbox import size_policy
 from foveal.runtime.draw import draw_batch
 from foveal.runtime.validation_set import check_common_class
 from foveal.types import ClassNames
@@ -87,6 +94,8 @@ def train(
     if val_records is not None:
         console.print(describe_data("val", val_records), soft_wrap=True, markup=False)
     classes = train_records.classes
+    model = with_class_balance(settings.model, train_records.boxes_per_class())
+    settings = settings.model_copy(update={"model": model})
     seed_everything(settings.training.seed)
     detector = build_detector(
         settings.model, len(classes.names), pretrained=resume is None and start_from is None
@@ -99,8 +108,8 @@ def train(
         write_text(folder / CONFIG_FILE, dump_config(settings))
     result = fit(
         detector,
-        build_criterion(settings.model.losses),
-        build_inference(detector, settings.model.postprocessor).postprocess,
+        build_criterion(settings.model),
+        build_inference(detector, settings.model).postprocess,
         build_loader(train_records, settings, train=True),
         None if val_records is None else build_loader(val_records, settings, train=False),
         None if val_records is None else CocoEvaluator(val_records.ground_truth()),
@@ -170,14 +179,7 @@ def weights_writer(
 def _save(
     settings: Config, classes: ClassNames, path: Path, state: Mapping[str, Tensor], facts: dict[str, Any]
 ) -> None:
-    height, width = canvas_size(*data_of(settings).image_size)
-    policy = {
-        "height": height,
-        "width": width,
-        "pad_value": PAD_VALUE,
-        "antialias": True,
-        "place": "top_left",
-    }
+    policy = size_policy(*data_of(settings).image_size)
     header = CheckpointHeader(settings.model_dump(mode="json"), classes, policy, facts=facts)
     save_checkpoint(path, state, header)
 

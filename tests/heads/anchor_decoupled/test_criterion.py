@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from foveal.heads.anchor_decoupled.criterion import (
     fuses,
     quality_focal,
 )
+from foveal.heads.anchor_decoupled.targets import assign
 from foveal.ops.anchors import cell_anchors, grid_anchors
-from foveal.ops.box_coder import decode_boxes, encode_boxes
+from foveal.ops.box_coder import CornerCoder, decode_boxes, encode_boxes
 from foveal.ops.focal_loss import quality_focal_loss, sigmoid_focal_loss
 from foveal.ops.matcher import match_iou
 from foveal.ops.mining import cross_entropy_of_anchors, hard_negatives
@@ -243,3 +245,49 @@ def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(room, "compiler_works", lambda device: False)
     with pytest.warns(ConfigWarning, match="compiler"):
         assert not fuses.__wrapped__("cuda")
+
+
+def test_a_running_normaliser_moves_in_training_alone() -> None:
+    """detectron2's: starts at 100, a tenth of every batch's objects, one at least."""
+    outputs, targets = outputs_of(3), targets_of(4, 0, 2)
+    criterion = AnchorCriterion(match_iou, focal(), normalizer="ema_positives")
+    plain = AnchorCriterion(match_iou, focal())
+    sums = {
+        name: value * objects_of(outputs, targets) for name, value in plain(outputs, targets).losses.items()
+    }
+    criterion.eval()
+    assert criterion(outputs, targets).losses["cls"].item() == pytest.approx(sums["cls"].item() / 100)
+    criterion.train()
+    expected = 100.0
+    for _ in range(3):
+        expected = 0.9 * expected + 0.1 * objects_of(outputs, targets)
+        found = criterion(outputs, targets).losses
+        for name, value in sums.items():
+            assert found[name].item() == pytest.approx(value.item() / expected)
+    empty = targets_of(0, 0, 0)
+    criterion(outputs, empty)
+    again = AnchorCriterion(match_iou, focal(), normalizer="ema_positives")
+    again.load_state_dict(criterion.state_dict())
+    assert again.running_positives.item() == pytest.approx(0.9 * expected + 0.1)
+
+
+def objects_of(outputs: HeadOutputs, targets: Sequence[Target]) -> int:
+    return int((assign(outputs.anchors, targets, match_iou).labels >= 0).sum())
+
+
+@pytest.mark.parametrize("box_loss", ["l1", "giou"])
+def test_another_coder_reaches_the_box_loss(box_loss: Any) -> None:
+    """Deltas that encode the boxes by the criterion's coder have no loss, by another one they have."""
+    outputs, targets = outputs_of(1), targets_of(4)
+    assignment = assign(outputs.anchors, targets, match_iou)
+    anchors = torch.cat([level.boxes for level in outputs.anchors])
+    coder, objects = CornerCoder(0.2), assignment.labels[0] >= 0
+    assert objects.any()
+    deltas = torch.zeros(1, len(anchors), 4)
+    deltas[0, objects] = coder.encode(assignment.boxes[assignment.box[0, objects]], anchors[objects])
+    sizes = [len(level.boxes) for level in outputs.anchors]
+    exact = outputs._replace(bbox_deltas=deltas.split(sizes, dim=1))
+    ours = AnchorCriterion(match_iou, focal(), box_loss=box_loss, coder=coder)
+    other = AnchorCriterion(match_iou, focal(), box_loss=box_loss)
+    assert ours(exact, targets).losses["box"].item() == pytest.approx(0, abs=1e-4)
+    assert other(exact, targets).losses["box"].item() > 0.1

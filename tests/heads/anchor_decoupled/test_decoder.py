@@ -10,7 +10,7 @@ from torch import Tensor
 
 from foveal.heads.anchor_decoupled.decoder import AnchorDecoder
 from foveal.ops.anchors import cell_anchors, grid_anchors
-from foveal.ops.box_coder import encode_boxes
+from foveal.ops.box_coder import CornerCoder, encode_boxes
 from foveal.types import HeadOutputs
 
 CANVAS = (64, 96)
@@ -95,3 +95,15 @@ def test_half_precision_outputs_give_float32() -> None:
     found = AnchorDecoder()(outputs_of(logits, deltas), CANVAS)
     assert found.boxes.dtype == found.scores.dtype == torch.float32
     assert (found.scores > 0).any()
+
+
+def test_all_candidates_and_another_coder() -> None:
+    """No limit: every pair above the threshold; boxes by the decoder's own coder."""
+    logits = [torch.full((1, len(level.boxes), 5), 2.0) for level in LEVELS]
+    deltas = [torch.zeros(1, len(level.boxes), 4) for level in LEVELS]
+    box, coder = torch.tensor([11.0, 21.0, 37.0, 40.0]), CornerCoder(0.2)
+    logits[1][0, 7, 3] = 4.0
+    deltas[1][0, 7] = coder.encode(box, LEVELS[1].boxes[7])
+    found = AnchorDecoder(topk_candidates=None, coder=coder)(outputs_of(logits, deltas), CANVAS)
+    assert (found.scores > 0).sum() == sum(part.numel() for part in logits)
+    torch.testing.assert_close(found.boxes[0, int(found.scores[0].argmax())], box)

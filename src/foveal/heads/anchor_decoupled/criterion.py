@@ -9,11 +9,11 @@ from typing import Literal
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from foveal.errors import ConfigWarning
 from foveal.heads.anchor_decoupled.targets import Assigner, Assignment, assign
-from foveal.ops.box_coder import decode_boxes, encode_boxes
+from foveal.ops.box_coder import BoxCoder, CentreCoder
 from foveal.ops.box_loss import ciou_loss, diou_loss, giou_loss, l1_loss, smooth_l1_loss
 from foveal.ops.fixed_size import needs_fixed_size
 from foveal.ops.focal_loss import quality_focal_loss, sigmoid_focal_loss
@@ -27,6 +27,9 @@ Miner = Callable[[Tensor, Tensor, Tensor], Tensor]
 ClassLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(cls_logits [n, K], labels [n], quality [n], read where label >= 0) -> sum."""
 BoxLossName = Literal["l1", "smooth_l1", "giou", "diou", "ciou"]
+Normalizer = Literal["batch_positives", "image_positives", "ema_positives"]
+EMA_START, EMA_MOMENTUM = 100.0, 0.9
+"""detectron2's: the normaliser before the first batch, and the share of the old value in each new one."""
 OF_BOXES = {"giou": giou_loss, "diou": diou_loss, "ciou": ciou_loss}
 """Box losses that look at decoded boxes; the others look at deltas."""
 
@@ -80,13 +83,16 @@ def fuses(device: str) -> bool:
     return True
 
 
-class AnchorCriterion:
+class AnchorCriterion(nn.Module):
     """Class loss over all anchors plus box loss over objects, divided by the number of objects.
 
     normalizer: ``batch_positives`` divides by the objects of the global batch (all processes; one
-    micro-batch); ``image_positives`` divides each picture by its own and averages over pictures. miner: chooses
-    the anchors of the class loss; box loss and normaliser stay with all objects.
+    micro-batch); ``image_positives`` divides each picture by its own and averages over pictures;
+    ``ema_positives`` divides by a running mean of the batches' objects (detectron2), which only training moves.
+    miner: chooses the anchors of the class loss; box loss and normaliser stay with all objects.
     """
+
+    running_positives: Tensor
 
     def __init__(
         self,
@@ -96,9 +102,11 @@ class AnchorCriterion:
         box_loss: BoxLossName = "l1",
         box_weight: float = 1.0,
         beta: float = 1 / 9,
-        normalizer: Literal["batch_positives", "image_positives"] = "batch_positives",
+        normalizer: Normalizer = "batch_positives",
         miner: Miner | None = None,
+        coder: BoxCoder | None = None,
     ) -> None:
+        super().__init__()
         self.assigner = assigner
         self.class_loss = class_loss
         self.class_weight = class_weight
@@ -107,22 +115,34 @@ class AnchorCriterion:
         self.beta = beta
         self.normalizer = normalizer
         self.miner = miner
+        self.coder: BoxCoder = coder or CentreCoder()
+        self.register_buffer("running_positives", torch.tensor(EMA_START))
 
-    def __call__(self, outputs: HeadOutputs, targets: Sequence[Target]) -> LossOutput:
+    def forward(self, outputs: HeadOutputs, targets: Sequence[Target]) -> LossOutput:
         """outputs of B pictures, one target each. Losses by name: ``cls`` and ``box``."""
         assignment = assign(outputs.anchors, targets, self.assigner)
         stats = _stats(assignment.labels, outputs.anchors)
         counted = (
             assignment.labels if self.miner is None else self._mine(self.miner, outputs, assignment.labels)
         )
-        if self.normalizer == "batch_positives":
-            cls, box = self._sums(outputs, assignment, counted)
-            positives = _mean_over_processes((assignment.labels >= 0).sum().to(cls.dtype)).clamp(min=1)
-            cls, box = cls / positives, box / positives
-        else:
+        if self.normalizer == "image_positives":
             cls, box = self._mean_of_pictures(outputs, assignment, counted)
+        else:
+            cls, box = self._sums(outputs, assignment, counted)
+            positives = self._positives(assignment.labels, cls.dtype)
+            cls, box = cls / positives, box / positives
         losses = {"cls": cls * self.class_weight, "box": box * self.box_weight}
         return LossOutput(losses, stats)
+
+    @torch.no_grad()
+    def _positives(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
+        """What the losses of a batch are divided by; never below 1."""
+        positives = _mean_over_processes((labels >= 0).sum().to(dtype)).clamp(min=1)
+        if self.normalizer == "batch_positives":
+            return positives
+        if self.training:
+            self.running_positives.lerp_(positives.to(self.running_positives), 1 - EMA_MOMENTUM)
+        return self.running_positives.to(positives)
 
     @torch.no_grad()
     def _mine(self, miner: Miner, outputs: HeadOutputs, labels: Tensor) -> Tensor:
@@ -183,7 +203,7 @@ class AnchorCriterion:
         # What is no object stands on its anchor: any value is finite there, and none has a gradient.
         delta = torch.where(counts[..., None], delta, 0)
         target = torch.where(counts[..., None], boxes[box[rows]], anchors)
-        decoded = decode_boxes(delta, anchors)
+        decoded = self.coder.decode(delta, anchors)
         loss = torch.where(counts, self._box_loss(delta, decoded, anchors, target), 0).sum()
         iou = box_iou(decoded.detach(), target).clamp(0, 1)
         quality = iou.new_zeros(labels.shape)
@@ -193,7 +213,7 @@ class AnchorCriterion:
     def _box_loss(self, deltas: Tensor, decoded: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
         if self.box_loss in OF_BOXES:
             return OF_BOXES[self.box_loss](decoded, boxes)
-        target = encode_boxes(boxes, anchors)
+        target = self.coder.encode(boxes, anchors)
         return l1_loss(deltas, target) if self.box_loss == "l1" else smooth_l1_loss(deltas, target, self.beta)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from foveal.ops.box_coder import decode_boxes
+from foveal.ops.box_coder import BoxCoder, CentreCoder
 from foveal.ops.topk import topk
 from foveal.types import AnchorLevel, Candidates, HeadOutputs
 
@@ -26,11 +26,17 @@ class Picks(NamedTuple):
 
 
 class AnchorDecoder:
-    """Per level, the ``topk_candidates`` best (anchor, class) pairs with score > ``score_thresh``, decoded."""
+    """Per level, the ``topk_candidates`` best (anchor, class) pairs with score > ``score_thresh``, decoded.
 
-    def __init__(self, topk_candidates: int = 1000, score_thresh: float = 0.05) -> None:
+    topk_candidates: None is all. coder: the one that the network was trained with.
+    """
+
+    def __init__(
+        self, topk_candidates: int | None = 1000, score_thresh: float = 0.05, coder: BoxCoder | None = None
+    ) -> None:
         self.topk_candidates = topk_candidates
         self.score_thresh = score_thresh
+        self.coder: BoxCoder = coder or CentreCoder()
         self.logit_thresh = _logit(score_thresh)
 
     def __call__(self, outputs: HeadOutputs, image_size: tuple[int, int]) -> Candidates:
@@ -60,7 +66,7 @@ class AnchorDecoder:
     ) -> Candidates:
         """Picks of every level with their deltas [B, k, 4]; pairs under the threshold are empty places."""
         picked = [level.boxes[pick.anchor] for pick, level in zip(picks, anchors, strict=True)]
-        boxes = decode_boxes(torch.cat(list(deltas), dim=1).float(), torch.cat(picked, dim=1))
+        boxes = self.coder.decode(torch.cat(list(deltas), dim=1).float(), torch.cat(picked, dim=1))
         logit = torch.cat([pick.logit for pick in picks], dim=1)
         return Candidates(
             _clip(boxes, image_size),

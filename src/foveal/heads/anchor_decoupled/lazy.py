@@ -35,13 +35,12 @@ def decode_lazily(
     same. For eager inference with batch norms folded: what is computed depends on the picture. Boxes are equal
     within float rounding.
     """
-    picks, deltas, anchors = [], [], []
+    picks, deltas = [], []
     for level, x in enumerate(features):
         pick = decoder.pick(rows_of(logits[level], head.num_classes))
         picks.append(pick)
         deltas.append(_deltas(head, regress, x, pick, pick.logit > decoder.logit_thresh))
-        anchors.append(head.anchors(level, x.shape[2], x.shape[3]))
-    return decoder.decode(picks, deltas, anchors, image_size)
+    return decoder.decode(picks, deltas, head.anchors(features), image_size)
 
 
 def _deltas(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from foveal.ops.anchors import cell_anchors, grid_anchors
+from foveal.ops.anchors import AnchorRule, cell_anchors, cell_step, grid_anchors
 from foveal.ops.norms import GroupNorm, InstanceNorm
 from foveal.types import AnchorLevel, HeadOutputs
 
@@ -23,7 +23,8 @@ class AnchorDecoupledHead(nn.Module):
 
     strides: one per level, finest first; anchor_sizes: one list of side lengths in pixels per level, all of
     the same length; aspect_ratios: height / width. num_layers: 3x3 conv (+ norm) + ReLU blocks in each
-    subnet (RetinaNet: 4). prior_prob: score of every anchor at initialisation (the paper's pi).
+    subnet (RetinaNet: 4). prior_prob: score of every anchor at initialisation (the paper's pi). anchor_rule: how
+    anchors follow from sizes and ratios; None: Foveal's own way.
     ValueError where the lists disagree.
     """
 
@@ -37,7 +38,7 @@ class AnchorDecoupledHead(nn.Module):
         num_layers: int = 4,
         norm_type: NormType = "none",
         prior_prob: float = 0.01,
-        anchor_offset: float = 0.5,
+        anchor_rule: AnchorRule | None = None,
     ) -> None:
         super().__init__()
         if len(anchor_sizes) != len(strides):
@@ -47,9 +48,10 @@ class AnchorDecoupledHead(nn.Module):
         self.num_classes = num_classes
         self.num_anchors = len(anchor_sizes[0]) * len(aspect_ratios)
         self.strides = tuple(strides)
-        self.anchor_offset = anchor_offset
+        self.anchor_rule = anchor_rule or AnchorRule()
         for level, sizes in enumerate(anchor_sizes):
-            self.register_buffer(f"cell_{level}", cell_anchors(sizes, aspect_ratios), persistent=False)
+            cell = cell_anchors(sizes, aspect_ratios, self.anchor_rule)
+            self.register_buffer(f"cell_{level}", cell, persistent=False)
         self.cls_subnet = _subnet(in_channels, num_layers, norm_type)
         self.box_subnet = _subnet(in_channels, num_layers, norm_type)
         self.cls_logits = nn.Conv2d(in_channels, self.num_anchors * num_classes, 3, padding=1)
@@ -75,8 +77,7 @@ class AnchorDecoupledHead(nn.Module):
         """features: one map [B, C, H, W] per level, finest first."""
         logits = tuple(rows_of(self.classify(x), self.num_classes) for x in features)
         deltas = tuple(rows_of(self.regress(x), 4) for x in features)
-        anchors = tuple(self.anchors(level, x.shape[2], x.shape[3]) for level, x in enumerate(features))
-        return HeadOutputs(logits, deltas, anchors)
+        return HeadOutputs(logits, deltas, self.anchors(features))
 
     def classify(self, x: Tensor) -> Tensor:
         """[B, A * K, H, W] logits of one level, the K classes of an anchor together."""
@@ -88,10 +89,18 @@ class AnchorDecoupledHead(nn.Module):
         deltas: Tensor = self.bbox_pred(self.box_subnet(x))
         return deltas
 
-    def anchors(self, level: int, height: int, width: int) -> AnchorLevel:
-        """Anchors of a level whose grid has height x width cells."""
-        cell: Tensor = self.get_buffer(f"cell_{level}")
-        return grid_anchors(cell, self.strides[level], height, width, self.anchor_offset)
+    def anchors(self, features: Sequence[Tensor]) -> tuple[AnchorLevel, ...]:
+        """Anchors of every level; of the features [B, C, H, W] only the grids count."""
+        rule = self.anchor_rule
+        canvas = (features[0].shape[2] * self.strides[0], features[0].shape[3] * self.strides[0])
+        levels = []
+        for level, (x, stride) in enumerate(zip(features, self.strides, strict=True)):
+            grid = (x.shape[2], x.shape[3])
+            cell: Tensor = self.get_buffer(f"cell_{level}")
+            levels.append(
+                grid_anchors(cell, stride, *grid, rule.offset, cell_step(rule, stride, grid, canvas))
+            )
+        return tuple(levels)
 
 
 def rows_of(output: Tensor, columns: int) -> Tensor:
