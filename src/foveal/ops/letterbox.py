@@ -7,6 +7,8 @@ boxes are mapped with the exact ones, and ``undo_boxes`` is the inverse to withi
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +24,18 @@ STRIDE_MULTIPLE = 32
 def canvas_size(height: int, width: int, multiple: int = STRIDE_MULTIPLE) -> tuple[int, int]:
     """Smallest canvas (height, width) that holds the given size in multiples of the stride."""
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def size_policy(height: int, width: int) -> dict[str, Any]:
+    """What a checkpoint says of this room's rule, for pictures of such a size: its canvas and how it is filled."""
+    canvas = canvas_size(height, width)
+    return {
+        "height": canvas[0],
+        "width": canvas[1],
+        "pad_value": PAD_VALUE,
+        "antialias": True,
+        "place": "top_left",
+    }
 
 
 def fit_letterbox(height: int, width: int, canvas: tuple[int, int], zoom: float = 1.0) -> Letterbox:
