@@ -225,3 +225,29 @@ def test_other_data_or_length_is_refused(tiny, tmp_path):
         start(tiny, tmp_path, max_steps=30, resume=True)
     with pytest.raises(UsageError, match="nothing to resume"):
         start(tiny, tmp_path / "elsewhere", resume=True)
+
+
+def test_a_criterion_with_a_state_of_its_own(tiny, tmp_path):
+    """detectron2's normaliser: a running mean that only training moves."""
+
+    class Running(torch.nn.Module):
+        def __init__(self, stop_at=None):
+            super().__init__()
+            self.register_buffer("mean", torch.tensor(3.0))
+            self.inner = tiny.criterion if stop_at is None else signal_at(tiny, stop_at)
+
+        def forward(self, outputs, targets):
+            losses, stats = self.inner(outputs, targets)
+            if self.training:
+                self.mean.lerp_(losses["square"].detach(), 0.3)
+            return type(tiny.criterion(outputs, targets))(
+                {name: loss / self.mean for name, loss in losses.items()}, stats
+            )
+
+    start(tiny, tmp_path / "a", criterion=Running())
+    for call in (5, 9):  # in training, and in validation
+        folder = tmp_path / f"b{call}"
+        with pytest.raises(Interrupted):
+            start(tiny, folder, criterion=Running(call))
+        start(tiny, folder, criterion=Running(), resume=True)
+        assert same(files(tiny, tmp_path / "a"), files(tiny, folder))

@@ -7,6 +7,19 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from foveal.config.architecture_settings import (
+    Architecture,
+    Backbone,
+    BackboneParams,
+    CentreCoder,
+    CornerCoder,
+    Head,
+    HeadParams,
+    Neck,
+    NeckParams,
+    NormType,
+    Pixels,
+)
 from foveal.config.data_settings import (
     Augment,
     CocoSource,
@@ -15,32 +28,18 @@ from foveal.config.data_settings import (
     Source,
     VocSource,
 )
-from foveal.config.model_settings import (
-    Architecture,
+from foveal.config.loss_settings import (
     AtssAssigner,
-    Backbone,
-    BackboneParams,
     BoxLoss,
-    CentreCoder,
-    CornerCoder,
     CrossEntropy,
     FocalLoss,
-    Head,
-    HeadParams,
     IouAssigner,
     Losses,
-    Model,
-    Neck,
-    NeckParams,
-    NormType,
     OhemMining,
-    Pixels,
-    Postprocessor,
-    PostprocessorParams,
-    PresetName,
     QualityFocalLoss,
     SsdMining,
 )
+from foveal.config.model_settings import Model, Postprocessor, PostprocessorParams, PresetName
 from foveal.config.section import Section, fail
 from foveal.config.training_settings import (
     AdamW,
