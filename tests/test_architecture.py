@@ -26,7 +26,7 @@ FLOORS = {
     "data": 2, "metrics": 2, "engine": 2, "checkpoint": 2,
     "models": 3, "heads": 3,
     "build": 4, "runtime": 4,
-    "diagnosis": 5, "bench": 5,
+    "diagnosis": 5, "bench": 5, "lab": 5, "convert": 5,
     "verbs": 6, "serve": 6,
     "exits": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip

@@ -148,6 +148,40 @@ def predict(
 
 
 @app.command()
+def convert(
+    file: Annotated[
+        Path, typer.Argument(help="weights (.pth, .pkl, .h5, .safetensors), NetsPresso YAML or a folder")
+    ],
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="file to write; default: beside the input")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="whose weights they are; default: told by their names")
+    ] = None,
+    classes: Annotated[Path | None, typer.Option(help="one class name a line, or a COCO JSON")] = None,
+    keep_unnamed: Annotated[
+        bool, typer.Option("--keep-unnamed", help="keep rows of the class layer that have no class")
+    ] = False,
+    image_size: Annotated[
+        tuple[int, int] | None, typer.Option(help="height and width of the canvas; default: the source's own")
+    ] = None,
+    bn_eps: Annotated[
+        float | None, typer.Option(min=0, help="epsilon of the backbone's batch norms; default: 1e-5")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help=".md or .json: what became of every tensor or key")
+    ] = None,
+) -> None:
+    """Foreign RetinaNet weights to a checkpoint, NetsPresso YAML to a config."""
+    with loading():
+        from foveal.verbs.convert import convert as verb
+
+    changes = overrides or ()
+    print(verb(file, output, source, classes, keep_unnamed, image_size, bn_eps, changes, report))
+
+
+@app.command()
 def bench(
     rows: Annotated[
         list[str] | None, typer.Argument(help="rows of the table; default: all, see --list")
@@ -184,6 +218,40 @@ def bench(
     if output is not None:
         raise typer.BadParameter("-o goes with growth; for the table there are --markdown and --json")
     verb.bench(rows or (), rounds, device, quick, checkpoint, data, markdown, to_json)
+
+
+@app.command()
+def lab(
+    overrides: Overrides = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="new folder, or a lab's to go on with")
+    ] = Path("lab"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="your own config instead of generated shapes; with --cumulative: labels"),
+    ] = None,
+    settings: Annotated[
+        str | None, typer.Option(help="names with commas between; default: all, with --data the main six")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="runs of each setting")] = 3,
+    steps: Annotated[int | None, typer.Option(min=1, help="of each run; default: the config's")] = None,
+    cumulative: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="draw the paper's figure 4 of it, and train nothing"),
+    ] = None,
+    list_settings: Annotated[bool, typer.Option("--list", help="print the settings there are")] = False,
+) -> None:
+    """The paper's ablations in miniature, beside its figures: under an hour on two CPU cores; resumes."""
+    with loading():
+        from foveal.verbs import lab as verb
+
+    if list_settings:
+        print(verb.list_settings())
+    elif cumulative is not None:
+        verb.cumulative(cumulative, output, data)
+    else:
+        names = [] if settings is None else [name.strip() for name in settings.split(",") if name.strip()]
+        verb.lab(output, data, names, seeds, steps, overrides or ())
 
 
 @config_app.command("schema")

@@ -72,26 +72,33 @@ def make_picture(height: int, width: int, textured: float = 1.0) -> Array:
     return picture.numpy()
 
 
-@torch.no_grad()
 def make_torchvision(picture: Array) -> RetinaNet:
-    """torchvision's model, v1: batch norm with the statistics of a picture, then frozen; outputs spread.
-
-    The class layer is scaled so that ``CANDIDATE_SHARE`` of the scores of that picture pass the threshold.
-    """
+    """torchvision's model, v1: batch norm with the statistics of a picture, then frozen; outputs spread."""
     torch.manual_seed(0)
     height, width = picture.shape[:2]
     model = retinanet_resnet50_fpn(
         weights=None, weights_backbone=None, num_classes=CLASSES, min_size=height, max_size=width
     )
+    calibrate(model, picture)
+    _freeze(model)
+    anchors = model.anchor_generator
+    model.anchor_generator = TrueStrides(anchors.sizes, anchors.aspect_ratios)
+    return model
+
+
+@torch.no_grad()
+def calibrate(model: RetinaNet, picture: Array) -> None:
+    """Gives a fresh model of torchvision's, v1 or v2, the spread of a trained one; it is then in evaluation mode.
+
+    Batch norm takes the statistics of the picture, box outputs a standard deviation of ``DELTA_STD``, and the
+    class layer is scaled so that ``CANDIDATE_SHARE`` of the scores of that picture pass the threshold.
+    """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # statistics of this picture alone, not a step towards them
     pixels = model.transform([to_float(picture)])[0].tensors
     model.backbone.body.train()(pixels)
-    _freeze(model.eval())
-    anchors = model.anchor_generator
-    model.anchor_generator = TrueStrides(anchors.sizes, anchors.aspect_ratios)
-    features = list(model.backbone(pixels).values())
+    features = list(model.eval().backbone(pixels).values())
     deltas = model.head.regression_head(features)
     model.head.regression_head.bbox_reg.weight.mul_(DELTA_STD / deltas.std())
     logits = model.head.classification_head(features)
@@ -100,7 +107,6 @@ def make_torchvision(picture: Array) -> RetinaNet:
     spread = (logits - prior).flatten()
     highest = spread.topk(round(len(spread) * CANDIDATE_SHARE)).values[-1]
     layer.weight.mul_((limit - prior) / highest)
-    return model
 
 
 def make_foveal(theirs: RetinaNet, batch_norm: Literal["frozen", "trained"] = "frozen") -> InferenceModel:

@@ -49,7 +49,11 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
         raise ModelFileError(f"{path}: damaged safetensors file ({error}); copy it again") from error
 
 
-def _load_torch(path: Path) -> dict[str, Tensor]:
+def read_torch_file(path: Path) -> object:
+    """Whatever a PyTorch file holds, of plain values and tensors on the CPU; nothing in it is run.
+
+    ModelFileError where it is no PyTorch file, damaged, or in need of more than that.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -57,7 +61,8 @@ def _load_torch(path: Path) -> dict[str, Tensor]:
             raise ModelFileError(f"{path}: {describe_file(path)}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own words on old or foreign pickles
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content: object = torch.load(path, map_location="cpu", weights_only=True)
+            return content
     except pickle.UnpicklingError as error:
         raise ModelFileError(
             f"{path}: refused, it holds more than tensors and may run code when read; "
@@ -66,15 +71,21 @@ def _load_torch(path: Path) -> dict[str, Tensor]:
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path}: damaged PyTorch file ({reason}); copy it again") from error
+
+
+def named_tensors(content: object) -> dict[str, Tensor]:
+    """The tensors of a state dict, or of the one inside a training program's file; empty where there is none."""
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             break
-    state = (
-        {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
-        if isinstance(content, Mapping)
-        else {}
-    )
+    if not isinstance(content, Mapping):
+        return {}
+    return {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+
+
+def _load_torch(path: Path) -> dict[str, Tensor]:
+    state = named_tensors(read_torch_file(path))
     if not state:
         raise ModelFileError(f"{path}: holds no named tensors; save the network's state_dict")
     return state
