@@ -40,7 +40,7 @@ def pair(request: pytest.FixtureRequest, pictures: list[Array], converted: Conve
     theirs = build(
         weights=None, weights_backbone=None, num_classes=91, min_size=CANVAS[0], max_size=CANVAS[1]
     )
-    calibrate(theirs, pictures[0])
+    calibrate(theirs, *pictures)
     return Pair(theirs, converted(theirs.state_dict(), keep_unnamed=True))
 
 
@@ -99,7 +99,7 @@ def test_detections(pair: Pair, pictures: list[Array]) -> None:
         ours, theirs = detections(pair, picture)
         assert len(theirs.scores) >= LEAST
         agreement = compare(ours, theirs, RANDOM_R50, limits)
-        assert agreement.pairs >= LEAST
+        assert agreement.pairs >= 0.97 * len(theirs.scores), str(agreement)
         assert agreement.different == 0, str(agreement)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor
 
 from foveal.ops.iou import box_iou
-from foveal.ops.nms import FIRST_TRY, suppress
+from foveal.ops.nms import AT_ONCE, KEPT_AT_ONCE, greedy_nms, suppress
 from foveal.types import Candidates
 
 
@@ -63,7 +64,7 @@ def test_results_are_padded_with_zeros_and_sorted() -> None:
 @pytest.mark.parametrize("agnostic", [False, True])
 def test_a_prefix_that_is_enough_gives_what_all_would(agnostic: bool) -> None:
     """More candidates than are looked at first; the limit is met early, or never."""
-    found = cluttered(FIRST_TRY * 5, classes=4, seed=1)
+    found = cluttered(AT_ONCE * 5, classes=4, seed=1)
     whole = suppress(found, 0.5, agnostic, len(found.scores[0]))
     total = int(whole.count[0])
     assert total > 60
@@ -77,7 +78,7 @@ def test_a_prefix_that_is_enough_gives_what_all_would(agnostic: bool) -> None:
 
 def test_survivors_beyond_the_first_prefix_are_found() -> None:
     """A thousand copies of one box come first; the other boxes lie behind them."""
-    copies = torch.tensor([0.0, 0.0, 10.0, 10.0]).repeat(FIRST_TRY * 2, 1)
+    copies = torch.tensor([0.0, 0.0, 10.0, 10.0]).repeat(AT_ONCE * 2, 1)
     others = torch.arange(5)[:, None] * 20.0 + torch.tensor([100.0, 0.0, 110.0, 10.0])
     boxes = torch.cat([copies, others])
     scores = torch.linspace(0.9, 0.1, len(boxes))
@@ -143,3 +144,16 @@ def test_no_limit_keeps_all_that_survive() -> None:
     assert result.scores.shape == (1, 700)
     assert int(result.count) == len(expected) > 100
     torch.testing.assert_close(result.boxes[0, : len(expected)], found.boxes[0][expected])
+
+
+@pytest.mark.parametrize(
+    ("count", "extent", "thresh"), [(5000, 300, 0.5), (5000, 3000, 0.7), (AT_ONCE, 300, 0.3)]
+)
+def test_block_by_block_is_all_at_once(count: int, extent: float, thresh: float) -> None:
+    """torchvision's, in float64 on all boxes at once; in the roomy case thousands survive."""
+    found = cluttered(count, seed=2, extent=extent)
+    order = found.scores[0].argsort(descending=True)
+    boxes = found.boxes[0][order].double()
+    expected = torchvision.ops.nms(boxes, torch.arange(count, 0, -1).double(), thresh)
+    assert torch.equal(greedy_nms(boxes, thresh, count), expected)
+    assert len(expected) > (KEPT_AT_ONCE if count > AT_ONCE else 50)

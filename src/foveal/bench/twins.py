@@ -87,16 +87,17 @@ def make_torchvision(picture: Array) -> RetinaNet:
 
 
 @torch.no_grad()
-def calibrate(model: RetinaNet, picture: Array) -> None:
+def calibrate(model: RetinaNet, *pictures: Array) -> None:
     """Gives a fresh model of torchvision's, v1 or v2, the spread of a trained one; it is then in evaluation mode.
 
-    Batch norm takes the statistics of the picture, box outputs a standard deviation of ``DELTA_STD``, and the
-    class layer is scaled so that ``CANDIDATE_SHARE`` of the scores of that picture pass the threshold.
+    Batch norm takes the statistics of the pictures (of one size), box outputs a deviation of ``DELTA_STD``, and
+    the class layer is scaled so that ``CANDIDATE_SHARE`` of each picture's scores pass the threshold, or more.
+    On pictures of another kind there may be none, or all near 1, where their order is that of rounding.
     """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # statistics of this picture alone, not a step towards them
-    pixels = model.transform([to_float(picture)])[0].tensors
+            module.momentum = None  # statistics of these pictures alone, not a step towards them
+    pixels = model.transform([to_float(picture) for picture in pictures])[0].tensors
     model.backbone.body.train()(pixels)
     features = list(model.eval().backbone(pixels).values())
     deltas = model.head.regression_head(features)
@@ -104,9 +105,9 @@ def calibrate(model: RetinaNet, picture: Array) -> None:
     logits = model.head.classification_head(features)
     layer = model.head.classification_head.cls_logits
     prior, limit = float(layer.bias[0]), float(torch.tensor(model.score_thresh).logit())
-    spread = (logits - prior).flatten()
-    highest = spread.topk(round(len(spread) * CANDIDATE_SHARE)).values[-1]
-    layer.weight.mul_((limit - prior) / highest)
+    spread = (logits - prior).flatten(1)
+    highest = spread.topk(round(spread.shape[1] * CANDIDATE_SHARE)).values[:, -1]
+    layer.weight.mul_((limit - prior) / highest.min())
 
 
 def make_foveal(theirs: RetinaNet, batch_norm: Literal["frozen", "trained"] = "frozen") -> InferenceModel:

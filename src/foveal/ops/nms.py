@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
+from foveal.ops.iou import box_iou
 from foveal.types import BatchDetections, Candidates
 
-FIRST_TRY = 600
-"""Candidates looked at first; nearly always enough to fill ``detections_per_img``."""
+AT_ONCE = 600
+"""Candidates that are looked at together; the first ones nearly always fill ``detections_per_img``."""
+KEPT_AT_ONCE = 2048
+"""Survivors that a block is compared with at a time: bounds the memory."""
 
 
 def suppress(
@@ -44,8 +47,8 @@ def suppress(
 def greedy_nms(boxes: Tensor, nms_thresh: float, limit: int, groups: Tensor | None = None) -> Tensor:
     """Places of the first ``limit`` survivors among boxes [N, 4] sorted by falling score.
 
-    groups: [N] integers, boxes of different ones do not meet. What survives in a prefix survives in the whole, so
-    a prefix is enough once it holds ``limit`` of them.
+    groups: [N] integers, boxes of different ones do not meet. What survives in a prefix survives in the whole:
+    block by block, each against the survivors before it and within itself, until there are enough.
     """
     device = boxes.device
     if not len(boxes):
@@ -56,10 +59,21 @@ def greedy_nms(boxes: Tensor, nms_thresh: float, limit: int, groups: Tensor | No
     if groups is not None:
         # Each group is moved to its own place; in float64 the move costs no precision.
         apart = apart + (groups * ((boxes.max() - boxes.min()).double() + 1))[:, None]
-    rank = torch.arange(len(boxes), 0, -1, device=boxes.device, dtype=torch.float64)
-    size = FIRST_TRY
-    while True:
-        kept: Tensor = nms(apart[:size], rank[:size], nms_thresh)
-        if len(kept) >= limit or size >= len(boxes):
-            return kept[:limit].to(device)
-        size *= 4
+    rank = torch.arange(AT_ONCE, 0, -1, device=boxes.device, dtype=torch.float64)
+    kept = torch.zeros(0, dtype=torch.int64, device=boxes.device)
+    for start in range(0, len(boxes), AT_ONCE):
+        place = torch.arange(start, min(start + AT_ONCE, len(boxes)), device=boxes.device)
+        if len(kept):
+            place = place[~_reached(apart[place], apart[kept], nms_thresh)]
+        kept = torch.cat([kept, place[nms(apart[place], rank[: len(place)], nms_thresh)]])
+        if len(kept) >= limit:
+            break
+    return kept[:limit].to(device)
+
+
+def _reached(boxes: Tensor, kept: Tensor, nms_thresh: float) -> Tensor:
+    """[N] whether a kept box [M, 4] overlaps each box [N, 4] by more than the threshold."""
+    reached = [
+        (box_iou(part[:, None], boxes[None]) > nms_thresh).any(dim=0) for part in kept.split(KEPT_AT_ONCE)
+    ]
+    return torch.stack(reached).any(dim=0)
