@@ -1,6 +1,6 @@
 """torchvision's RetinaNets beside the checkpoints that ``foveal convert`` makes of them, on a hundred pictures.
 
-    python benchmarks/converted_against_torchvision.py PICTURES [--count 100]
+    python benchmarks/converted_against_torchvision.py PICTURES [--count 100] [--model v1 | v2]
 
 PICTURES: a folder; its pictures are scaled to 256 x 320 first, so that neither side resizes or pads. Random
 weights, calibrated anew for every ten pictures (foveal.bench.twins), torchvision's own anchors. Per model:
@@ -36,6 +36,7 @@ CANVAS = (256, 320)
 LEAST = 100
 GROUP = 10
 KEYS = ("boxes", "scores", "labels")
+MODELS = {"v1": retinanet_resnet50_fpn, "v2": retinanet_resnet50_fpn_v2}
 ENDINGS = (".jpg", ".jpeg", ".png")
 
 
@@ -45,15 +46,13 @@ def main() -> int:
     )
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--model", choices=MODELS, action="append", help="default: both")
     options = parser.parse_args()
     files = sorted(file for file in options.pictures.rglob("*") if file.suffix.lower() in ENDINGS)
     # From all over the folder, not the first data set alone.
     files = files[:: max(1, len(files) // options.count)][: options.count]
     pictures = [load(file) for file in files]
-    different = sum(
-        run(name, build, pictures)
-        for name, build in (("v1", retinanet_resnet50_fpn), ("v2", retinanet_resnet50_fpn_v2))
-    )
+    different = sum(run(name, MODELS[name], pictures) for name in options.model or MODELS)
     return 1 if different else 0
 
 
