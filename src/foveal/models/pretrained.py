@@ -34,7 +34,7 @@ def create_pretrained(name: str) -> nn.Module:
         reason = (str(error).splitlines() or [""])[0]
         raise ModelFileError(
             f"no pretrained weights for {name} ({type(error).__name__}: {reason}); "
-            "set backbone.params.weights to a file, or to null for random weights"
+            "set model.architecture.backbone.params.weights to a file, or to null for random weights"
         ) from error
 
 
