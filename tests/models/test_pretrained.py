@@ -117,7 +117,7 @@ def refusal(name: str = NAME) -> str:
     assert time.monotonic() - began < 60
     message = str(caught.value)
     assert message.startswith(f"no pretrained weights for {name} (")
-    assert "set backbone.params.weights to a file, or to null" in message
+    assert "set model.architecture.backbone.params.weights to a file, or to null" in message
     assert "\n" not in message
     return message
 
