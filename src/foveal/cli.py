@@ -241,7 +241,7 @@ def lab(
     ] = None,
     list_settings: Annotated[bool, typer.Option("--list", help="print the settings there are")] = False,
 ) -> None:
-    """The paper's ablations in miniature, beside its figures: under an hour on two CPU cores; resumes."""
+    """The paper's ablations in miniature, beside its figures: about an hour on two CPU cores; resumes."""
     with loading():
         from foveal.verbs import lab as verb
 
