@@ -52,7 +52,7 @@ class CornerCoder(NamedTuple):
         return (boxes - anchors) / (_sides(anchors) * self.std)
 
     def decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
-        """Boxes [..., 4]; deltas of a bad network may turn a box inside out: such a box has no area."""
+        """Boxes [..., 4]; unlike the centre form, some deltas turn a box inside out, as in the original."""
         return anchors + deltas * (_sides(anchors) * self.std)
 
 
