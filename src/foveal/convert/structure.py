@@ -8,16 +8,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from foveal.config.resnets import RESNETS
 from foveal.errors import ModelFileError
 
-RESNETS: dict[tuple[str, tuple[int, ...]], str] = {
-    ("basic", (2, 2, 2, 2)): "resnet18",
-    ("basic", (3, 4, 6, 3)): "resnet34",
-    ("bottleneck", (3, 4, 6, 3)): "resnet50",
-    ("bottleneck", (3, 4, 23, 3)): "resnet101",
-    ("bottleneck", (3, 8, 36, 3)): "resnet152",
-}
-"""Block and blocks per stage (He et al. 2015, table 1) -> timm's name."""
 LAST_LEVEL = 5
 WAY_OUT = "train it anew with foveal train, on any timm backbone"
 
@@ -72,12 +65,13 @@ def _backbone(tensors: Mapping[str, Tensor]) -> tuple[str, bool]:
             f"its backbone is no ResNet: only resnet18 to resnet152 can be converted; {WAY_OUT}"
         )
     blocks = tuple(len({block for stage, block, _ in found if stage == number}) for number in range(1, 5))
-    kind = "bottleneck" if any(conv == 3 for _, _, conv in found) else "basic"
+    kind = "bottleneck" if any(conv == 3 for _, _, conv in found) else "basicblock"
     name = RESNETS.get((kind, blocks))
     if name is None:
         known = ", ".join(RESNETS.values())
         raise ModelFileError(
-            f"its backbone has {'-'.join(map(str, blocks))} {kind} blocks and is none of {known}; {WAY_OUT}"
+            f"its backbone has {'-'.join(map(str, blocks))} {kind.removesuffix('block')} blocks "
+            f"and is none of {known}; {WAY_OUT}"
         )
     return name, kind == "bottleneck"
 

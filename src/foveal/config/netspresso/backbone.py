@@ -9,17 +9,11 @@ from typing import Any, NamedTuple
 
 from foveal.config.document import Document, Key
 from foveal.config.netspresso.ledger import Ledger, assign
+from foveal.config.resnets import RESNETS
 from foveal.errors import UsageError
 
 BACKBONE: Key = ("model", "architecture", "backbone")
 EXPANSION = {"basicblock": 1, "bottleneck": 4}
-SHAPES: dict[tuple[str, tuple[Any, ...]], str] = {
-    ("basicblock", (2, 2, 2, 2)): "resnet18",
-    ("basicblock", (3, 4, 6, 3)): "resnet34",
-    ("bottleneck", (3, 4, 6, 3)): "resnet50",
-    ("bottleneck", (3, 4, 23, 3)): "resnet101",
-    ("bottleneck", (3, 8, 36, 3)): "resnet152",
-}
 CHANNELS = (64, 128, 256, 512)
 PARAMS = (
     *("block_type", "block", "norm_type", "norm_layer", "return_stage_idx"),
@@ -77,7 +71,7 @@ def backbone(document: Document, ledger: Ledger) -> Stages:
     if timm is None:
         raise UsageError(
             f"{place.place}: this resnet cannot be built: {why}; of one shape with timm's are "
-            f"{', '.join(SHAPES.values())}"
+            f"{', '.join(RESNETS.values())}"
         )
     document.put((*BACKBONE, "name"), timm, origin)
     if name is not None:
@@ -130,13 +124,13 @@ def _timm_name(values: dict[str, Any], stages: list[dict[str, Any]]) -> tuple[st
         return None, f"its norm is {norm!r}, not batch_norm"
     if channels != CHANNELS:
         return None, f"its stages have {_list(channels)} channels, not {_list(CHANNELS)}"
-    if not all(isinstance(count, int) for count in counts) or (block, counts) not in SHAPES:
+    if not all(isinstance(count, int) for count in counts) or (block, counts) not in RESNETS:
         return None, f"{_list(counts)} blocks of {block} are no known depth"
     if any(stage.get("replace_stride_with_dilation") for stage in stages):
         return None, "replace_stride_with_dilation keeps a stage at the stride of the one before"
     if _first(values, "first_stage_shortcut_conv") and block == "basicblock":
         return None, "first_stage_shortcut_conv puts a convolution where a basicblock has none"
-    name = SHAPES[block, counts]
+    name = RESNETS[block, counts]
     if not split and not any(pooled):
         return name, ""
     if split and all(pooled):  # ResNet-D (He et al. 2019, figure 2)
