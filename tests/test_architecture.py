@@ -21,7 +21,7 @@ SOURCE = ROOT / "src" / "foveal"
 PACKAGE = "foveal"
 
 FLOORS = {
-    "types": 0, "errors": 0, "version": 0, "files": 0,
+    "types": 0, "errors": 0, "version": 0, "files": 0, "grammar": 0,
     "config": 1, "ops": 1,
     "data": 2, "metrics": 2, "engine": 2, "checkpoint": 2,
     "models": 3, "heads": 3,

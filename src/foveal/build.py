@@ -8,15 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import assert_never
 
-from torch.utils.data import DataLoader
+import torch
 
 from foveal.config import schema
 from foveal.config.load import data_of
 from foveal.data.coco import read_coco
-from foveal.data.loader import make_loader
+from foveal.data.csv_table import read_csv
+from foveal.data.flags import Flags
+from foveal.data.loader import Loader, make_loader
 from foveal.data.records import Records, with_classes
 from foveal.data.shapes import make_shapes
+from foveal.data.tiled import numbered_tiles, tile_records
 from foveal.data.voc import read_voc
+from foveal.data.yolo import read_yolo
 from foveal.engine.device import rank, world_size
 from foveal.errors import ConfigWarning, UsageError
 from foveal.heads.anchor_decoupled import AnchorCriterion, AnchorDecoder, AnchorDecoupledHead
@@ -34,27 +38,46 @@ from foveal.ops.class_balance import alpha_of_classes
 from foveal.ops.letterbox import canvas_size
 from foveal.ops.matcher import match_iou
 from foveal.ops.mining import hard_negatives, hardest_examples
-from foveal.types import Batch
+from foveal.ops.tiles import Tiling
+from foveal.types import AnchorLevel
 
 
 def build_records(source: schema.Source, classes: list[str] | None = None, strict: bool = False) -> Records:
     """Read one split. classes: names in model order; None takes those of the labels."""
-    if isinstance(source, schema.CocoSource):
-        return read_coco(Path(source.annotations), _path(source.images), classes, strict)
-    if isinstance(source, schema.VocSource):
-        images, split = _path(source.images), _path(source.split)
-        return read_voc(Path(source.annotations), images, split, source.voc_corners, classes, strict)
     if isinstance(source, schema.ShapesSource):
         shapes = make_shapes(source.pictures, source.classes, source.size, source.seed, source.empty_share)
         return shapes if classes is None else with_classes(shapes, classes)
+    labels, images = Path(source.annotations), _path(source.images)
+    if isinstance(source, schema.CocoSource):
+        return read_coco(labels, images, classes, strict, Flags(crowd=source.crowd))
+    split = _path(source.split)
+    if isinstance(source, schema.VocSource):
+        flags = Flags(source.difficult, source.truncated, source.occluded)
+        return read_voc(labels, images, split, source.voc_corners, classes, strict, flags)
+    if isinstance(source, schema.YoloSource):
+        return read_yolo(labels, images, source.part, split, classes, strict)
+    if isinstance(source, schema.CsvSource):
+        flags = Flags(source.difficult, source.truncated, source.occluded, source.crowd)
+        return read_csv(
+            labels,
+            images,
+            split,
+            source.part,
+            source.columns,
+            source.corners,
+            source.units,
+            classes,
+            strict,
+            flags,
+        )
     assert_never(source)
 
 
-def build_loader(records: Records, config: schema.Config, train: bool) -> DataLoader[Batch]:
-    """Batches of one split, augmented and shuffled where ``train``."""
+def build_loader(records: Records, config: schema.Config, train: bool) -> Loader:
+    """Batches of one split, augmented and shuffled where ``train``; of its tiles, where the data is tiled."""
     data = data_of(config)
     return make_loader(
-        records,
+        as_seen(records, data, train),
         canvas_size(*data.image_size),
         config.training.batch_size,
         augment=data.augment if train else None,
@@ -66,6 +89,33 @@ def build_loader(records: Records, config: schema.Config, train: bool) -> DataLo
         rank=rank(),
         world_size=world_size(),
     )
+
+
+def build_tiling(tiles: schema.Tiles | None) -> Tiling | None:
+    """How pictures are cut; None: they are not."""
+    if tiles is None:
+        return None
+    height, width = tiles.size if isinstance(tiles.size, tuple) else (tiles.size, tiles.size)
+    return Tiling(height, width, tiles.overlap)
+
+
+def as_seen(records: Records, data: schema.Data, train: bool) -> Records:
+    """What is put on the canvas: the pictures, or their tiles.
+
+    UsageError where ``train`` and no tile would have an object.
+    """
+    tiles, tiling = data.tiles, build_tiling(data.tiles)
+    if tiles is None or tiling is None:
+        return records
+    if train:
+        tiled = tile_records(records, tiling, tiles.min_visible, tiles.keep_empty)
+        if tiled.crowd.all():
+            raise UsageError(
+                f"data.tiles: no tile shows {tiles.min_visible:g} of a box, so there is nothing to learn; "
+                "take a larger data.tiles.size or a smaller data.tiles.min_visible"
+            )
+        return tiled
+    return numbered_tiles(records, tiling, tiles.min_visible)
 
 
 def build_detector(model: schema.Model, num_classes: int, pretrained: bool = True) -> Detector:
@@ -106,34 +156,55 @@ def build_detector(model: schema.Model, num_classes: int, pretrained: bool = Tru
         neck_params.extra_padding,
     )
     strides = [2 ** (neck_params.min_level + i) for i in range(levels)]
-    head = AnchorDecoupledHead(
-        neck_params.out_channels,
-        num_classes,
-        strides,
-        head_params.scaled_sizes(),
-        head_params.aspect_ratios,
-        head_params.num_layers,
-        head_params.norm_type,
-        head_params.prior_prob,
-        AnchorRule(
-            head_params.anchor_offset,
-            head_params.anchor_order,
-            head_params.anchor_rounding,
-            head_params.anchor_corners,
-            head_params.anchor_step,
-        ),
-    )
+    head = _head(head_params, neck_params.out_channels, num_classes, strides)
     pixels = model.architecture.pixels
     mean = [value / 255 for value in pixels.mean] if pixels.mean else _in_order(backbone.mean, pixels.order)
     std = [value / 255 for value in pixels.std] if pixels.std else _in_order(backbone.std, pixels.order)
     return Detector(backbone, neck, head, strides, mean, std, pixels.order)
 
 
+def build_anchors(model: schema.Model, canvas: tuple[int, int]) -> tuple[AnchorLevel, ...]:
+    """The anchors that the network lays on a canvas (height, width), level by level; no network is built."""
+    params, first = model.architecture.head.params, model.architecture.neck.params.min_level
+    strides = [2 ** (first + i) for i in range(len(params.anchor_sizes))]
+    grids = [torch.empty(1, 1, -(-canvas[0] // stride), -(-canvas[1] // stride)) for stride in strides]
+    with torch.random.fork_rng(devices=[]):  # the head's initial weights must not move a run's random numbers
+        head = _head(params.model_copy(update={"num_layers": 0}), 1, 1, strides)
+    return head.anchors(grids)
+
+
+def _head(
+    params: schema.HeadParams, channels: int, num_classes: int, strides: Sequence[int]
+) -> AnchorDecoupledHead:
+    return AnchorDecoupledHead(
+        channels,
+        num_classes,
+        strides,
+        params.scaled_sizes(),
+        params.aspect_ratios,
+        params.num_layers,
+        params.norm_type,
+        params.prior_prob,
+        anchor_rule(params),
+    )
+
+
+def anchor_rule(params: schema.HeadParams) -> AnchorRule:
+    """How the settings of a head lay its anchors."""
+    return AnchorRule(
+        params.anchor_offset,
+        params.anchor_order,
+        params.anchor_rounding,
+        params.anchor_corners,
+        params.anchor_step,
+    )
+
+
 def build_criterion(model: schema.Model) -> AnchorCriterion:
     """Assignment and losses."""
     losses = model.losses
     return AnchorCriterion(
-        _assigner(losses.assigner),
+        build_assigner(losses.assigner),
         _class_loss(losses.classification),
         losses.classification.weight,
         losses.box.name,
@@ -174,7 +245,8 @@ def _in_order(rgb: Sequence[float], order: str) -> Sequence[float]:
     return rgb[::-1] if order == "bgr" else rgb
 
 
-def _assigner(assigner: schema.IouAssigner | schema.AtssAssigner) -> Assigner:
+def build_assigner(assigner: schema.IouAssigner | schema.AtssAssigner) -> Assigner:
+    """The rule by which anchors are objects."""
     if isinstance(assigner, schema.AtssAssigner):
         return partial(match_atss, topk=assigner.topk)
     return partial(

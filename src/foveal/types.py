@@ -14,7 +14,8 @@ from 0 to K - 1, and the two sentinels below stand for anchors that are not of a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -97,6 +98,11 @@ class LossOutput(NamedTuple):
 
     losses: dict[str, Tensor]
     stats: dict[str, Tensor]
+    totals: Mapping[str, Tensor] = MappingProxyType({})
+    """Summed over an epoch and logged at its end."""
+    inspect: Callable[[], dict[str, Tensor]] | None = None
+    """More stats, which cost something: to be called at once, every so often, or not at all, as it holds the
+    outputs."""
 
 
 class Candidates(NamedTuple):

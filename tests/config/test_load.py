@@ -146,11 +146,11 @@ class TestFaults:
             ("training: 3", "1: training: 3 is not allowed; allowed: a mapping with the keys"),
             (
                 "data: {train: {format: vox}}",
-                "1: data.train.format: 'vox' is not allowed; allowed: coco, shapes",
+                "1: data.train.format: 'vox' is not allowed; allowed: coco, csv, shapes",
             ),
             (
                 "data:\n  train: {annotations: x}",
-                "2: key 'format' is missing in data.train; needed: coco, shapes or voc",
+                "2: key 'format' is missing in data.train; needed: coco, csv, shapes, voc or yolo",
             ),
             ("data:\n  train: {format: coco}", "2: key 'annotations' is missing in data.train; needed: text"),
             ("data:\n  classes: [a]", "1: key 'train' is missing in data"),
@@ -162,6 +162,10 @@ class TestFaults:
             (
                 SHAPES + "  image_size: [512]",
                 "3: data.image_size: [512] is not allowed; allowed: a list of 2: a whole number in",
+            ),
+            (
+                "data:\n  train:\n    {format: csv, annotations: x, columns: {file: 1, q: 2}}",
+                "3: data.train.columns: no such column 'q'; known are file, class, x1",
             ),
             (
                 SHAPES + "  augment: {scale_jitter: [2, 1]}",

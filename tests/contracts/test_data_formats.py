@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 
 from foveal.data.coco import read_coco
+from foveal.data.csv_table import read_csv
 from foveal.data.records import Records
 from foveal.data.voc import read_voc
+from foveal.data.yolo import read_yolo
 from foveal.errors import DataError
 
 HEIGHT, WIDTH = 48, 64
@@ -73,9 +75,38 @@ def _write_voc(folder: Path, samples: Sequence[Sample]) -> Read:
     return lambda **options: read_voc(folder, **options)
 
 
+def _write_yolo(folder: Path, samples: Sequence[Sample]) -> Read:
+    names = sorted({box[0] for sample in samples for box in sample.boxes or ()})
+    for sample in samples:
+        if sample.boxes is None:
+            continue
+        rows = "".join(
+            f"{names.index(name)} {(x1 + x2) / 2 / WIDTH} {(y1 + y2) / 2 / HEIGHT} {(x2 - x1) / WIDTH} "
+            f"{(y2 - y1) / HEIGHT}\n"
+            for name, x1, y1, x2, y2 in sample.boxes
+        )
+        (folder / sample.name).with_suffix(".txt").write_text(rows)
+    path = folder / "data.yaml"
+    path.write_text(f"train: .\nnc: {len(names)}\nnames: {json.dumps(names)}\n")
+    return lambda **options: read_yolo(path, part="train", **options)
+
+
+def _write_csv(folder: Path, samples: Sequence[Sample]) -> Read:
+    rows = [
+        f"{sample.name},{WIDTH},{HEIGHT},{','.join(map(str, box))}\n"
+        for sample in samples
+        for box in sample.boxes or [("", "", "", "", "")]
+    ]
+    path = folder / "labels.csv"
+    path.write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n" + "".join(rows))
+    return lambda **options: read_csv(path, **options)
+
+
 FORMATS = {
-    "coco": (_write_coco, "empty_labels"),  # A COCO file has no label file per picture.
+    "coco": (_write_coco, "empty_labels"),  # A COCO file has no label file per picture, and so a CSV.
     "voc": (_write_voc, "no_label_file"),
+    "yolo": (_write_yolo, "no_label_file"),
+    "csv": (_write_csv, "empty_labels"),
 }
 """Writer of each format, and how it counts a picture that has no labels at all."""
 

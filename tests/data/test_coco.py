@@ -14,6 +14,7 @@ from PIL import Image
 
 from foveal.data.coco import read_coco
 from foveal.data.coco_json import load_coco
+from foveal.data.flags import Flags
 from foveal.data.records import Records, class_counts
 from foveal.errors import DataError
 
@@ -213,6 +214,21 @@ def test_repeated_annotation_id_keeps_both(folder: Path) -> None:
     records = _read(folder, _content(_box(1), _box(1, (1, 1, 2, 2))))
     assert len(records.boxes) == 2
     assert records.fault_counts() == {"duplicate_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("flags", "crowd", "faults"),
+    [
+        (Flags(), [False, True, True], {"crowd": 2}),
+        (Flags(crowd="keep"), [False, False, False], {}),
+        (Flags(crowd="drop"), [False], {"flagged": 2}),
+    ],
+)
+def test_marked_boxes(folder: Path, flags: Flags, crowd: list[bool], faults: dict[str, int]) -> None:
+    content = _content(_box(1), _box(2, iscrowd=1), _box(3, ignore=1))
+    records = _read(folder, content, flags=flags)
+    assert records.crowd.tolist() == crowd
+    assert records.fault_counts() == faults
 
 
 def test_only_crowd_and_empty_pictures_stay(folder: Path) -> None:

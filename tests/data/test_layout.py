@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foveal.config.schema import CocoSource, VocSource
+from foveal.config.schema import CocoSource, CsvSource, VocSource, YoloSource
 from foveal.data.layout import find_layout, part_of
 from foveal.errors import DataError
 
@@ -110,11 +110,9 @@ def test_xml_beside_the_pictures(tmp_path: Path) -> None:
 
 
 def test_unknown_layouts_say_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"looked 6 folders deep for COCO JSON .* and Pascal VOC XML"):
-        find_layout(tmp_path)
-    touch(tmp_path / "data.yaml")
-    touch(tmp_path / "labels" / "1.txt")
-    with pytest.raises(DataError, match="looks like YOLO"):
+    with pytest.raises(
+        DataError, match=r"looked 6 folders deep for COCO JSON .*, Pascal VOC XML .*, YOLO txt .* and CSV"
+    ):
         find_layout(tmp_path)
 
 
@@ -123,3 +121,124 @@ def test_the_folders_own_name_says_nothing(tmp_path: Path) -> None:
     touch(tmp_path / "test_pictures" / "a.jpg")
     assert list(find_layout(tmp_path / "test_pictures").parts) == ["all"]
     assert list(find_layout(tmp_path).parts) == ["test"]
+
+
+def yolo(folder: Path, *names: str, row: str = "0 0.5 0.5 0.2 0.2\n") -> None:
+    """Pictures and labels of a part, beside each other in ``images`` and ``labels``."""
+    for name in names:
+        touch(folder / "images" / f"{name}.jpg")
+        touch(folder / "labels" / f"{name}.txt").write_text(row)
+
+
+def test_data_yaml_with_its_parts(tmp_path: Path) -> None:
+    yolo(tmp_path / "train", "a.rf.1")
+    yolo(tmp_path / "valid", "b")
+    (tmp_path / "data.yaml").write_text(
+        "train: ../train/images\nval: ../valid/images\ntest: ../gone\nnames: [x]\n"
+    )
+    (tmp_path / "args.yaml").write_text("train: true\n")
+    for source in (tmp_path, tmp_path / "data.yaml"):
+        layout = find_layout(source)
+        assert layout.kind == "yolo"
+        assert set(layout.parts) == {"train", "val"}
+        val = layout.parts["val"]
+        assert isinstance(val, YoloSource)
+        assert (val.annotations, val.part, val.images) == (str(tmp_path / "data.yaml"), "val", None)
+        assert any("'../gone' was not found" in note for note in layout.notes)
+
+
+def test_data_yaml_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    """Outside the file's folder, but inside the one that a person named."""
+    yolo(tmp_path / "train", "a")
+    touch(tmp_path / "config" / "set.yaml").write_text("train: ../train/images\nnames: {0: x}\n")
+    train = find_layout(tmp_path).parts["train"]
+    assert isinstance(train, YoloSource)
+    assert (train.part, train.images) == (None, str(tmp_path / "train" / "images"))
+    with pytest.raises(DataError, match="lies outside: if it is meant, give it as images:"):
+        find_layout(tmp_path / "config")
+
+
+def test_two_data_yamls(tmp_path: Path) -> None:
+    for name in ("a.yaml", "b.yml"):
+        (tmp_path / name).write_text("train: .\nnames: [x]\n")
+    with pytest.raises(DataError, match=r"both a\.yaml and b\.yml"):
+        find_layout(tmp_path)
+
+
+def test_lists_that_the_data_yaml_does_not_name(tmp_path: Path) -> None:
+    yolo(tmp_path / "train", "a")
+    (tmp_path / "data.yaml").write_text("train: train/images\nnames: [x]\n")
+    for part in ("train", "val"):
+        touch(tmp_path / "lists" / f"{part}.txt").write_text("train/images/a.jpg\n")
+    (note,) = find_layout(tmp_path).notes
+    assert f"split: {tmp_path / 'lists' / 'train.txt'}" in note
+
+
+def test_label_folders_without_a_data_yaml(tmp_path: Path) -> None:
+    yolo(tmp_path / "one" / "train", "a")
+    yolo(tmp_path / "one" / "val", "b")
+    layout = find_layout(tmp_path / "one")
+    assert layout.kind == "yolo"
+    assert {part: source.annotations for part, source in layout.parts.items()} == {
+        "train": str(tmp_path / "one" / "train" / "labels"),
+        "val": str(tmp_path / "one" / "val" / "labels"),
+    }
+    for part in ("train", "val"):
+        touch(tmp_path / "two" / "images" / part / "a.jpg")
+        touch(tmp_path / "two" / "labels" / part / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    parts = find_layout(tmp_path / "two").parts
+    assert parts["val"].images == str(tmp_path / "two" / "images" / "val")
+    touch(tmp_path / "flat" / "a.png")
+    touch(tmp_path / "flat" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    assert list(find_layout(tmp_path / "flat").parts) == ["all"]
+
+
+def test_captions_are_no_yolo(tmp_path: Path) -> None:
+    yolo(tmp_path, "a", row="a cat on a mat\n")
+    with pytest.raises(DataError, match="no labels found"):
+        find_layout(tmp_path)
+
+
+def test_tables_by_name(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        touch(tmp_path / part / "a.jpg")
+        (tmp_path / f"{part}_labels.csv").write_text(
+            "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,0,0,5,5\n"
+        )
+    (tmp_path / "metrics.csv").write_text("epoch,loss\n1,0.5\n")
+    layout = find_layout(tmp_path)
+    assert layout.kind == "csv"
+    assert {part: source.images for part, source in layout.parts.items()} == {
+        part: str(tmp_path / part) for part in ("train", "test")
+    }
+    assert list(find_layout(tmp_path / "train_labels.csv").parts) == ["all"]
+    with pytest.raises(DataError, match=r"metrics\.csv: no table of boxes"):
+        find_layout(tmp_path / "metrics.csv")
+
+
+def test_table_with_a_split_column(tmp_path: Path) -> None:
+    touch(tmp_path / "pictures" / "a.jpg")
+    rows = "".join(f"a.jpg,cat,0,0,5,5,{part}\n" for part in ("Train", "validation", "spare"))
+    (tmp_path / "labels.csv").write_text("file,label,left,top,right,bottom,split\n" + rows)
+    parts = find_layout(tmp_path).parts
+    assert {part: source.part for part, source in parts.items() if isinstance(source, CsvSource)} == {
+        "train": "Train",
+        "val": "validation",
+    }
+
+
+@pytest.mark.parametrize(("first", "corners"), [("1,1", "one_based"), ("0,1", "raw"), ("5,6", "raw")])
+def test_numbers_that_start_at_one(tmp_path: Path, first: str, corners: str) -> None:
+    touch(tmp_path / "a.jpg")
+    rows = "".join(f"a.jpg,cat,{first},{9 + row},9\n" for row in range(2))
+    (tmp_path / "all.csv").write_text("filename,class,xmin,ymin,xmax,ymax\n" + rows)
+    source = find_layout(tmp_path).parts["all"]
+    assert isinstance(source, CsvSource)
+    assert source.corners == corners
+
+
+def test_a_table_that_is_not_clear_says_so(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg")
+    (tmp_path / "all.csv").write_text("a.jpg,1,2,3,cat\n")
+    with pytest.raises(DataError, match=r"all\.csv:1: no header"):
+        find_layout(tmp_path)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from foveal.data.coco import read_coco
+from foveal.data.flags import Flags
 from foveal.data.records import Records, class_counts
 from foveal.data.voc import read_voc
 from foveal.errors import DataError
@@ -290,6 +291,30 @@ def test_difficult_objects_are_ignored_regions(folder: Path) -> None:
     assert read_voc(folder, classes=["dog"]).fault_counts() == {"crowd": 1, "only_crowd": 1}
     with pytest.raises(DataError, match="no usable box"):
         read_voc(folder)
+
+
+@pytest.mark.parametrize(
+    ("flags", "crowd", "faults"),
+    [
+        (Flags(), [False, True, False, False], {"crowd": 1}),
+        (Flags(difficult="keep"), [False, False, False, False], {}),
+        (Flags("drop", "ignore", "drop"), [False, True], {"flagged": 2, "crowd": 1}),
+    ],
+)
+def test_marked_objects(folder: Path, flags: Flags, crowd: list[bool], faults: dict[str, int]) -> None:
+    marks = ["", *(f"<{mark}>1</{mark}>" for mark in ("difficult", "truncated", "occluded"))]
+    objects = [_object(corners=(1, 1, 9 + place, 9), extra=mark) for place, mark in enumerate(marks)]
+    (folder / "a.xml").write_text(_sheet(*objects))
+    records = read_voc(folder, flags=flags)
+    assert records.crowd.tolist() == crowd
+    assert records.fault_counts() == faults
+
+
+def test_truncated_objects_of_real_files(shared: Path) -> None:
+    bccd = shared / "data" / "bccd_voc" / "BCCD"
+    records = read_voc(bccd / "Annotations", bccd / "JPEGImages", flags=Flags(truncated="drop"))
+    assert records.fault_counts() == {"zero_size": 2, "flagged": 1131}
+    assert len(records.boxes) == 4888 - 2 - 1131
 
 
 def test_wanted_classes(folder: Path) -> None:

@@ -130,7 +130,7 @@ def test_per_class_counts_pictures_and_boxes_without_crowds() -> None:
         ("emu", 90, 0, 0),
     ]
     assert pytest.approx(1.0) == rows[0].AP
-    assert rows[2][4:] == (None, None, None)
+    assert rows[2][4:] == (None, None, None, None)
 
 
 def test_to_coco_gives_the_files_ids_and_xywh() -> None:

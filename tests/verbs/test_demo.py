@@ -47,6 +47,9 @@ def test_everything_lies_in_one_folder(made: Any) -> None:
         "metrics.csv",
         "tensorboard",
         "evaluation.json",
+        "environment.json",
+        "galleries",
+        "report.html",
         "predictions",
         "contact_sheet.png",
     }

@@ -39,7 +39,9 @@ def test_default_is_the_validation_set_of_the_run(trained: Any) -> None:
     assert result.pictures == 8
     written = json.loads((trained.folder / "evaluation.json").read_text())
     assert {name: written[name] for name in COCO_METRICS} == result.metrics
-    assert list(written) == [*COCO_METRICS, "pictures", "checkpoint", "per_class"]
+    sections = ["intervals", "errors", "confusion", "curves", "calibration", "thresholds", "by_size"]
+    first = [*COCO_METRICS, "pictures", "checkpoint", "per_class"]
+    assert list(written) == [*first, *sections, "findings", "galleries"]
     assert written["per_class"] == [row._asdict() for row in result.per_class]
 
 
@@ -171,10 +173,91 @@ def test_table(trained: Any, records: Records, capsys: pytest.CaptureFixture[str
     assert lines[0].strip() == "[x] on 8"
     rows = {line.split("  ")[0].strip(): line.split() for line in lines}
     assert rows["all"] == ["all", "26", "0.000", "0.000", "0.000", "0.000", "0.000", "-", "0.000"]
-    assert rows["[red] a"][-3:] == ["0.000", "0.000", "0.000"]
-    assert rows["c"] == ["c", "0", "-", "-", "-"]
+    assert rows["[red] a"][-7:] == ["0.000"] * 5 + ["-", "0.000"]
+    assert rows["c"] == ["c", "0", *["-"] * 7]
     assert "[/b]" in rows
     assert lines[-1].strip() == "all: AR1 0.000  AR10 0.000  ARs 0.000  ARm 0.000  ARl -"
+
+
+# ---------------------------------------------------------------- how sure, and what is wrong
+
+
+def test_intervals_and_errors_are_printed(trained: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table stays within 80 columns, each line of the split has its price, and no name is cut."""
+    result = evaluate(trained.best, device="cpu", workers=0)
+    out = capsys.readouterr().out
+    assert result.analysis is not None
+    interval = result.analysis.intervals.AP
+    assert interval is not None
+    assert interval.value == pytest.approx(trained.metrics["AP"], abs=1e-12)
+    assert f"AP {interval.value:.3f}, 95 %: {interval.low:.3f} to {interval.high:.3f} (8 pictures)" in out
+    assert "…" not in out
+    points = result.analysis.errors.points
+    kind = max(points, key=lambda name: points[name])
+    assert f"  {kind} {points[kind]:.1f} points of AP50: " in out
+    assert f"the largest is {kind}; what usually helps: " in out
+    assert "calibration error" not in out
+
+
+def test_errors_prints_the_tables(trained: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(trained.best, device="cpu", workers=0, errors=True)
+    out = capsys.readouterr().out
+    for text in (
+        "points of AP50 by kind",
+        "not found",
+        "(nothing)",
+        "at the thresholds (stored)",
+        "expected cal",
+    ):
+        assert text in out
+
+
+def test_a_run_has_its_galleries(trained: Any) -> None:
+    written = json.loads((trained.folder / "evaluation.json").read_text())
+    assert written["thresholds"]["rule"] == "f1"
+    assert written["thresholds"]["values"] == load_checkpoint(trained.best).header.thresholds
+    assert written["galleries"]
+    for gallery in written["galleries"]:
+        assert gallery["file"] == f"galleries/{gallery['name']}.jpg"
+        assert (trained.folder / gallery["file"]).is_file()
+        assert gallery["rows"]
+
+
+def test_new_thresholds_go_into_a_new_file(trained: Any, tmp_path: Path) -> None:
+    before = trained.best.read_bytes()
+    mine = tmp_path / "mine.safetensors"
+    mine.write_text("mine")
+    made = tmp_path / "mine-2.safetensors"
+    evaluate(
+        trained.best, device="cpu", workers=0, quiet=True, thresholds="precision=0.8", write_thresholds=mine
+    )
+    assert (mine.read_text(), trained.best.read_bytes()) == ("mine", before)
+    (old, weights), (new, copied) = load_checkpoint(trained.best), load_checkpoint(made)
+    assert new.thresholds != old.thresholds
+    assert replace(new, thresholds={}) == replace(old, thresholds={})
+    assert all((weights[name] == copied[name]).all() for name in weights)
+    assert Predictor(made, "cpu").thresholds == new.thresholds
+    result = evaluate(made, device="cpu", workers=0, quiet=True)
+    assert result.metrics == trained.metrics  # thresholds are no part of the figures
+    assert result.analysis is not None
+    for label, name in enumerate(new.classes.names):
+        if name not in result.analysis.thresholds.unreached and new.thresholds[name] < 1:
+            assert (result.analysis.confusion.precision(label) or 1) >= 0.8
+
+
+def test_galleries_go_into_a_new_folder(trained: Any, tmp_path: Path) -> None:
+    folder, output = tmp_path / "look", tmp_path / "e.json"
+    folder.mkdir()
+    evaluate(trained.best, output=output, device="cpu", workers=0, quiet=True, galleries=folder)
+    assert not list(folder.iterdir())
+    files = [gallery["file"] for gallery in json.loads(output.read_text())["galleries"]]
+    assert files
+    assert all(file.startswith("look-2/") and (tmp_path / file).is_file() for file in files)
+
+
+def test_a_rule_that_is_none_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(UsageError, match=r"thresholds 'best': take f1, or precision=0\.9"):
+        evaluate(Path("nowhere.safetensors"), thresholds="best")
 
 
 def test_data_section_of_the_run_is_the_one_in_the_checkpoint(trained: Any) -> None:

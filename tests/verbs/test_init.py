@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from foveal.build import build_records
@@ -53,6 +54,7 @@ def listing(folder: Path) -> dict[str, int]:
         ("chess_coco", 58, 29, 12),
         ("tinycoco_coco", 32, 6, 42),
         ("playing_cards_voc_csv", 296, 67, 6),
+        ("road_signs_yolo", 128, 128, 5),
     ],
 )
 def test_real_data(
@@ -91,6 +93,44 @@ def test_chess_says_that_there_is_no_training_part(
     assert "no training part" in path.read_text()
     assert "no training part" in capsys.readouterr().out
     assert "512 is the cap" in path.read_text()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("bccd_voc", "voc"), ("road_signs_yolo", "yolo")])
+def test_an_unused_test_part_is_told_with_its_source(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
+) -> None:
+    path = init(shared / "data" / name, tmp_path / "a.yaml")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "test part is not used here" in said
+    line = next(line for line in path.read_text().splitlines() if line.startswith("  # {format"))
+    source = yaml.safe_load(line.removeprefix("  # "))
+    assert source["format"] == kind
+    config = tmp_path / "test.yaml"
+    config.write_text(f"data: {{train: {json.dumps(source)}}}")
+    pictures = {"bccd_voc": 72, "road_signs_yolo": 128}[name]
+    assert len(build_records(data_of(load_config(config)).train)) == pictures
+
+
+@pytest.mark.parametrize(
+    ("source", "train", "val"),
+    [
+        ("playing_cards_voc_csv/images/train_labels.csv", 231, 65),
+        ("bccd_voc/test.csv", 291, 73),
+        ("road_signs_yolo/valid", 114, 14),
+    ],
+)
+def test_one_table_or_folder_is_split_by_a_list(
+    shared: Path, tmp_path: Path, source: str, train: int, val: int
+) -> None:
+    data = data_of(load_config(init(shared / "data" / source, tmp_path / "a.yaml", quiet=True)))
+    assert data.val is not None
+    parts = [build_records(part, data.classes, strict=True) for part in (data.train, data.val)]
+    assert [len(part) for part in parts] == [train, val]
+    assert not set(parts[0].files) & set(parts[1].files)
+    if source.endswith(".csv"):
+        assert isinstance(data.train, schema.CsvSource)
+        assert data.train.corners == "one_based"
+        assert min(part.boxes.min() for part in parts) == 0
 
 
 def test_bccd_fits_its_boxes(shared: Path, tmp_path: Path) -> None:

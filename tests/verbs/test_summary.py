@@ -26,6 +26,12 @@ def test_counts_in_order_of_number(records: Records) -> None:
     assert describe_data("mine", records) == expected
 
 
+def test_one_of_each_is_no_plural() -> None:
+    text = describe_data("a", make_shapes(1, 1, 64, seed=3, empty_share=0.0))
+    assert text.startswith("a: 1 picture, ")
+    assert ", 1 class (red circle " in text
+
+
 def test_crowds_are_no_boxes(records: Records) -> None:
     crowd = replace(records, crowd=~records.crowd)
     assert describe_data("a", crowd) == "a: 6 pictures, 0 boxes, 2 classes (red circle 0, blue square 0)"
@@ -40,14 +46,14 @@ def test_faults_by_number_each_with_its_first_place(records: Records) -> None:
     lines = describe_data("a", replace(records, faults=faults)).splitlines()
     assert lines[1:] == [
         "  2 boxes of zero size, left out; first: a.json: 3: dropped",
-        "  1 crowd or difficult boxes, ignored regions; first: a.json: 7: kept",
+        "  1 crowd or difficult box, an ignored region; first: a.json: 7: kept",
     ]
 
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
 def test_every_kind_of_fault_has_words(records: Records, kind: FaultKind) -> None:
     text = describe_data("a", replace(records, faults=(Fault(kind, "here", "so"),)))
-    assert text.endswith(f"  1 {MEANING[kind]}; first: here: so")
+    assert text.endswith(f"  1 {MEANING[kind][0]}; first: here: so")
 
 
 def test_many_classes_are_cut() -> None:

@@ -55,6 +55,9 @@ def test_run_folder(trained: Any) -> None:
         "metrics.csv",
         "tensorboard",
         "evaluation.json",
+        "environment.json",
+        "galleries",
+        "report.html",
     }
     written = load_config(trained.folder / "config.yaml")
     assert written == load_config(trained.config, ["training.max_steps=40", "training.validate_every=10"])

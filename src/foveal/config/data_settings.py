@@ -9,6 +9,14 @@ from pydantic import Field, model_validator
 from foveal.config.section import Positive, Section, Share, fail
 
 Side = Annotated[int, Field(ge=32, le=16384)]
+Corners = Literal["one_based", "raw"]
+FlagRule = Literal["keep", "ignore", "drop"]
+FLAGGED = "keep: as any box; ignore: a region that training and evaluation leave alone; drop: as if not there"
+CORNERS = "one_based: xmin - 1, ymin - 1, xmax, ymax; raw: the file's own numbers"
+COLUMNS = (
+    "file", "class", "x1", "y1", "x2", "y2", "x", "y", "w", "h", "cx", "cy", "picture_width", "picture_height",
+    "difficult", "truncated", "occluded", "crowd", "split",
+)  # fmt: skip
 
 
 class CocoSource(Section):
@@ -17,6 +25,7 @@ class CocoSource(Section):
     format: Literal["coco"]
     annotations: str = Field(description="the JSON file")
     images: str | None = Field(None, description="folder of the pictures; default: the JSON file's folder")
+    crowd: FlagRule = Field("ignore", description=f"boxes with iscrowd or ignore. {FLAGGED}")
 
 
 class VocSource(Section):
@@ -26,9 +35,55 @@ class VocSource(Section):
     annotations: str = Field(description="folder of the XML files")
     images: str | None = Field(None, description="folder of the pictures; default: the annotations' folder")
     split: str | None = Field(None, description="text file with one stem a line; default: every picture")
-    voc_corners: Literal["one_based", "raw"] = Field(
-        "one_based", description="one_based: xmin - 1, ymin - 1, xmax, ymax; raw: the file's own numbers"
+    voc_corners: Corners = Field("one_based", description=CORNERS)
+    difficult: FlagRule = Field("ignore", description=f"objects marked so. {FLAGGED}")
+    truncated: FlagRule = Field("keep", description="objects marked so, as difficult")
+    occluded: FlagRule = Field("keep", description="objects marked so, as difficult")
+
+
+class YoloSource(Section):
+    """YOLO txt, one file a picture: class, centre, width and height as shares of the picture."""
+
+    format: Literal["yolo"]
+    annotations: str = Field(description="the data.yaml, or a folder of label files")
+    part: Literal["train", "val", "test"] | None = Field(
+        None,
+        description="which part of the data.yaml; needed where it has several and neither split nor images is set",
     )
+    images: str | None = Field(
+        None, description="folder of the pictures; default: the part's, or the one beside the label files"
+    )
+    split: str | None = Field(None, description="text file with one picture a line; default: every picture")
+
+
+class CsvSource(Section):
+    """One CSV file for many pictures, one box a row."""
+
+    format: Literal["csv"]
+    annotations: str = Field(description="the CSV file")
+    images: str | None = Field(None, description="folder of the pictures; default: the CSV file's folder")
+    split: str | None = Field(None, description="text file with one picture a line; default: all in the file")
+    part: str | None = Field(None, description="value of the split column to read; default: every row")
+    columns: dict[str, str | int] | None = Field(
+        None,
+        description="column of each role: its name in the header, or its number from 1; default: told by looking",
+        json_schema_extra={"propertyNames": {"enum": list(COLUMNS)}},
+    )
+    corners: Corners = Field("raw", description=CORNERS)
+    units: Literal["auto", "pixels", "relative"] = Field(
+        "auto", description="relative: shares of the picture; auto: so where the numbers do not pass 1"
+    )
+    difficult: FlagRule = Field("ignore", description=f"rows marked so. {FLAGGED}")
+    truncated: FlagRule = Field("keep", description="rows marked so, as difficult")
+    occluded: FlagRule = Field("keep", description="rows marked so, as difficult")
+    crowd: FlagRule = Field("ignore", description="rows marked as crowd or group, as difficult")
+
+    @model_validator(mode="after")
+    def _columns_are_known(self) -> Self:
+        unknown = [role for role in self.columns or () if role not in COLUMNS]
+        if unknown:
+            raise fail("columns", f"no such column {unknown[0]!r}; known are {', '.join(COLUMNS)}")
+        return self
 
 
 class ShapesSource(Section):
@@ -42,7 +97,9 @@ class ShapesSource(Section):
     empty_share: Share = Field(0.1, description="share of pictures without any object")
 
 
-Source = Annotated[CocoSource | VocSource | ShapesSource, Field(discriminator="format")]
+FileSource = CocoSource | VocSource | YoloSource | CsvSource
+"""Labels that are files."""
+Source = Annotated[FileSource | ShapesSource, Field(discriminator="format")]
 
 
 class Augment(Section):
@@ -69,6 +126,24 @@ class Augment(Section):
         return self
 
 
+class Tiles(Section):
+    """Large pictures are cut into overlapping tiles, each of which fills the canvas."""
+
+    size: Side | tuple[Side, Side] = Field(
+        description="side of a tile, or its [height, width], in the pictures' own pixels"
+    )
+    overlap: float = Field(
+        0.2,
+        ge=0,
+        le=0.9,
+        description="share of a tile that its neighbour shows, too; an object should fit in it",
+    )
+    min_visible: Share = Field(
+        0.3, description="a box of which a tile shows less is a region that the tile ignores in training"
+    )
+    keep_empty: Share = Field(0.2, description="share of the tiles without any object that are trained on")
+
+
 class Data(Section):
     """Where pictures and labels come from, and how they reach the network."""
 
@@ -83,6 +158,10 @@ class Data(Section):
     )
     image_size: tuple[Side, Side] = Field(
         (512, 512), description="[height, width] of the canvas that pictures are letterboxed onto"
+    )
+    tiles: Tiles | None = Field(
+        None,
+        description="cut large pictures into tiles, here and in prediction; null: pictures are seen whole",
     )
     augment: Augment = Field(Augment(), description="random changes of the training pictures")
     class_aware_sampling: bool = Field(False, description="draw pictures of rare classes more often")

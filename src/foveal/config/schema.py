@@ -23,10 +23,14 @@ from foveal.config.architecture_settings import (
 from foveal.config.data_settings import (
     Augment,
     CocoSource,
+    CsvSource,
     Data,
+    FileSource,
     ShapesSource,
     Source,
+    Tiles,
     VocSource,
+    YoloSource,
 )
 from foveal.config.loss_settings import (
     AtssAssigner,
@@ -62,9 +66,11 @@ __all__ = [
     "Config",
     "CornerCoder",
     "CrossEntropy",
+    "CsvSource",
     "Data",
     "Ema",
     "Export",
+    "FileSource",
     "FocalLoss",
     "Head",
     "HeadParams",
@@ -86,8 +92,10 @@ __all__ = [
     "ShapesSource",
     "Source",
     "SsdMining",
+    "Tiles",
     "Training",
     "VocSource",
+    "YoloSource",
     "json_schema",
 ]
 

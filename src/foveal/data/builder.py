@@ -10,12 +10,13 @@ import math
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
+from foveal.data.account import new_notes
 from foveal.data.decode import PictureSize, picture_size, rotate_boxes
 from foveal.data.records import Fault, FaultKind, Records
 from foveal.errors import DataError
@@ -29,6 +30,15 @@ FATAL_WHEN_STRICT: frozenset[FaultKind] = frozenset(
 )
 UNKNOWN = -1
 """Provisional label of a box whose class is not among the wanted ones."""
+
+
+class NothingToLearnError(DataError):
+    """Labels without a usable box or picture, with all that was found in them."""
+
+    def __init__(self, message: str, records: Records) -> None:
+        super().__init__(message)
+        self.records = records
+        """Without boxes and classes, perhaps without pictures."""
 
 
 class RecordsBuilder:
@@ -57,6 +67,8 @@ class RecordsBuilder:
         self._area = array("d")
         self._size: PictureSize | None = None
         self._rotated = False
+        self._stated: tuple[int, int] | None = None
+        self._notes = new_notes()
 
     def __len__(self) -> int:
         return len(self._files)
@@ -64,6 +76,16 @@ class RecordsBuilder:
     def fault(self, kind: FaultKind, where: str, message: str) -> None:
         """Count one thing that was noticed, with its place; the message becomes one line."""
         self._faults.append(Fault(kind, where, " ".join(message.split())))
+
+    def declare(
+        self, names: Mapping[int, str], entries: Sequence[Any] = (), images: Sequence[Any] = ()
+    ) -> None:
+        """Every class the labels list, by its own id, used or not, for a diagnosis; may be left out.
+
+        entries, images: COCO's lists of categories and pictures, unchecked.
+        """
+        if self._notes is not None:
+            self._notes.declare(names, entries, images)
 
     # ------------------------------------------------------------ pictures
 
@@ -120,12 +142,21 @@ class RecordsBuilder:
                 sizes = f"{declared[1]} x {declared[0]}, but the picture is {size.width} x {size.height}"
                 self.fault("size_mismatch", where, f"labels say {sizes}: the picture's own size is used")
         self._size = size
+        self._stated = declared
+        if self._notes is not None:
+            self._notes.stated.extend(declared or (0, 0))
         self._files.append(Path(relative).as_posix())
         self._columns["image_ids"].append(image_id)
         self._columns["heights"].append(size.height)
         self._columns["widths"].append(size.width)
         self._offsets.append(len(self._labels))
         return True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the current picture, upright; labels that are shares need it."""
+        assert self._size is not None, "add_picture comes first"
+        return self._size.height, self._size.width
 
     # ------------------------------------------------------------ boxes
 
@@ -145,18 +176,21 @@ class RecordsBuilder:
         after that. label: provisional class, the row of ``build``'s map. area: the file's, if it has one.
         """
         assert self._size is not None, "add_picture comes first"
+        if self._notes is not None:
+            corners = self._note(corners, shift)
         if not all(map(math.isfinite, corners)):
-            self.fault("bad_number", where, f"box {_numbers(corners)} is not finite: dropped")
+            self._refuse("bad_number", where, f"box {_numbers(corners)} is not finite: dropped", corners)
             return
         if corners[2] <= corners[0] or corners[3] <= corners[1]:
-            self.fault("zero_size", where, f"box {_numbers(corners)} has no width or no height: dropped")
+            why = f"box {_numbers(corners)} has no width or no height: dropped"
+            self._refuse("zero_size", where, why, corners)
             return
         box = tuple(map(float.__add__, map(float, corners), shift))
         if self._rotated:
             size = self._size
             turned = rotate_boxes(np.array(box), size.orientation, size.stored_height, size.stored_width)
             box = tuple(turned[0].tolist())
-        kept = self._clip(box, where)
+        kept = self._clip(box, where, corners)
         if kept is None:
             return
         if crowd:
@@ -167,21 +201,43 @@ class RecordsBuilder:
         self._labels.append(label)
         self._crowd.append(crowd)
         self._area.append(area)
+        if self._notes is not None:
+            self._notes.places.append(where)
         self._offsets[-1] = len(self._labels)
 
-    def _clip(self, box: Sequence[float], where: str) -> tuple[float, float, float, float] | None:
+    def _note(self, corners: Sequence[float], shift: Sequence[float]) -> Sequence[float]:
+        """The corners as they are to be understood, for a diagnosis."""
+        assert self._notes is not None
+        assert self._size is not None
+        self._notes.shift = (shift[0], shift[1], shift[2], shift[3])
+        if self._notes.meaning is None:
+            return corners
+        return self._notes.meaning(corners, (self._size.height, self._size.width), self._stated)
+
+    def _refuse(
+        self, kind: FaultKind, where: str, message: str, corners: Sequence[float], kept: bool = False
+    ) -> None:
+        """Count a box that is dropped, or clipped where ``kept``."""
+        self.fault(kind, where, message)
+        if self._notes is not None:
+            row = len(self._labels) if kept else -1
+            self._notes.box(len(self._files) - 1, corners, row, len(self._faults) - 1)
+
+    def _clip(
+        self, box: Sequence[float], where: str, corners: Sequence[float]
+    ) -> tuple[float, float, float, float] | None:
         assert self._size is not None
         height, width = self._size.height, self._size.width
         x1, y1 = max(box[0], 0.0), max(box[1], 0.0)
         x2, y2 = min(box[2], float(width)), min(box[3], float(height))
         if x2 <= x1 or y2 <= y1:
-            self.fault("outside", where, f"box {_numbers(box)} lies outside {width} x {height}: dropped")
+            why = f"box {_numbers(box)} lies outside {width} x {height}: dropped"
+            self._refuse("outside", where, why, corners)
             return None
         excess = max(x1 - box[0], y1 - box[1], box[2] - x2, box[3] - y2)
         if excess > ROUNDING:
-            self.fault(
-                "clipped", where, f"box {_numbers(box)} leaves {width} x {height} by {excess:.4g} px: clipped"
-            )
+            why = f"box {_numbers(box)} leaves {width} x {height} by {excess:.4g} px: clipped"
+            self._refuse("clipped", where, why, corners, kept=True)
         return x1, y1, x2, y2
 
     # ------------------------------------------------------------ result
@@ -197,6 +253,9 @@ class RecordsBuilder:
         """
         self._raise_if_strict()
         self._raise_if_empty()
+        return self._records(classes, final)
+
+    def _records(self, classes: ClassNames, final: Sequence[int]) -> Records:
         final_labels = np.asarray([*final, UNKNOWN], dtype=np.int64)
         labels = final_labels[np.array(self._labels, dtype=np.int64)]
         offsets = np.array(self._offsets, dtype=np.int64)
@@ -223,6 +282,7 @@ class RecordsBuilder:
             area=area[keep],
             classes=classes,
             faults=tuple(self._faults),
+            account=None if self._notes is None else self._notes.account(keep),
         )
 
     def _count_empty(self, offsets: Array, crowd: Array) -> None:
@@ -248,11 +308,18 @@ class RecordsBuilder:
         """Raise the DataError for labels that leave no class to learn."""
         self._raise_if_strict()
         self._raise_if_empty()
-        raise DataError(f"{self.source}: no usable box, so there is nothing to learn{self._summary()}")
+        self._raise_nothing("no usable box, so there is nothing to learn")
 
     def _raise_if_empty(self) -> None:
         if not self._files:
-            raise DataError(f"{self.source}: no picture to work with in {self.root}{self._summary()}")
+            self._raise_nothing(f"no picture to work with in {self.root}")
+
+    def _raise_nothing(self, what: str) -> NoReturn:
+        message = f"{self.source}: {what}{self._summary()}"
+        if self._notes is None:
+            raise DataError(message)
+        labels = max(self._labels, default=-1) + 1
+        raise NothingToLearnError(message, self._records(ClassNames((), ()), [UNKNOWN] * labels))
 
 
 def _numbers(values: Sequence[float]) -> str:

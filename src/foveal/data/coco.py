@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from foveal.data.builder import UNKNOWN, RecordsBuilder
 from foveal.data.coco_json import as_float, is_number, is_text, load_coco, short, whole
+from foveal.data.flags import DEFAULT_FLAGS, Flags
 from foveal.data.records import Records
 from foveal.types import ClassNames
 
@@ -29,6 +30,7 @@ def read_coco(
     images: Path | None = None,
     classes: Sequence[str] | None = None,
     strict: bool = False,
+    flags: Flags = DEFAULT_FLAGS,
 ) -> Records:
     """Read one COCO JSON file.
 
@@ -36,7 +38,8 @@ def read_coco(
     classes: names in model order; default: every declared category that has a usable box which is no crowd,
     by id (categories without one, such as a super-category, would be outputs that nothing trains).
     A wanted class that the file does not declare gets the next free id. Boxes of other classes are dropped
-    and counted. Crowd boxes are kept with ``crowd`` set, the file's ``area`` is kept.
+    and counted. flags.crowd: what becomes of annotations with ``iscrowd`` or ``ignore``; an ignored one is kept
+    with ``crowd`` set. The file's ``area`` is kept.
     Pictures without boxes stay. DataError: the file as a whole cannot be used; one bad entry is a Fault.
     """
     annotations = Path(annotations)
@@ -44,6 +47,7 @@ def read_coco(
     folder = Path(images) if images is not None else annotations.parent
     builder = RecordsBuilder(folder, annotations, strict)
     categories = _read_categories(content.categories, annotations, builder)
+    builder.declare(categories.names, content.categories, content.images)
     wanted = list(dict.fromkeys(categories.first if classes is None else classes))
     place = {name: index for index, name in enumerate(wanted)}
     labels = {file_id: place.get(name, UNKNOWN) for file_id, name in categories.names.items()}
@@ -57,7 +61,7 @@ def read_coco(
             if not boxes:
                 builder.fault("empty_labels", f"{annotations}: image {image_id}", "no boxes: background")
             for box_index, box in boxes:
-                _read_box(box, _place(annotations, box_index, box), labels, categories, builder)
+                _read_box(box, _place(annotations, box_index, box), labels, categories, builder, flags)
     _count_orphans(by_image, seen, annotations, builder)
 
     if classes is None:
@@ -154,6 +158,7 @@ def _read_box(
     labels: dict[int, int],
     categories: _Categories,
     builder: RecordsBuilder,
+    flags: Flags,
 ) -> None:
     category_id = whole(entry.get("category_id"))
     label = labels.get(category_id, UNKNOWN) if category_id is not None else UNKNOWN
@@ -170,12 +175,16 @@ def _read_box(
     if math.isfinite(width) and math.isfinite(height) and (width <= 0 or height <= 0):
         builder.fault("zero_size", where, f"bbox is {width:.6g} wide and {height:.6g} high: dropped")
         return
+    marked = any(entry.get(key) not in (None, 0, "", "0") for key in ("iscrowd", "ignore"))
+    ignored = flags.judge(("crowd",) if marked else (), where, builder)
+    if ignored is None:
+        return
     area = entry.get("area")
     builder.add_box(
         (x, y, x + width, y + height),
         label,
         where,
-        crowd=entry.get("iscrowd") not in (None, 0, "", "0"),
+        crowd=ignored,
         area=as_float(area) if is_number(area) else None,
     )
 

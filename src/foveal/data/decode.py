@@ -88,7 +88,7 @@ def read_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
     channels; 16-bit values are shifted right by 8, never clipped. Of an animation, the first frame.
     DataError for a file that is missing, broken, of another format, or over ``max_pixels``.
     """
-    with _opened(Path(path), max_pixels) as (image, _):
+    with open_picture(Path(path), max_pixels) as (image, _):
         if image.format == "TIFF":
             # Pillow turns a TIFF upright while loading it, and would obey XMP where the tag is absent.
             image.info.pop("xmp", None)
@@ -114,7 +114,7 @@ def picture_size(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
 
     DataError as in ``read_picture``, but a fault in the pixel data goes unseen.
     """
-    with _opened(Path(path), max_pixels) as (_, size):
+    with open_picture(Path(path), max_pixels) as (_, size):
         return size
 
 
@@ -142,8 +142,11 @@ def rotate_boxes(boxes: Array, orientation: int, stored_height: int, stored_widt
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, PictureSize]]:
-    """Open a picture, judge its header, and turn every way a decoder can fail into one DataError."""
+def open_picture(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, PictureSize]]:
+    """Open a picture, judge its header, and turn every way a decoder can fail into one DataError.
+
+    The pixels are decoded when the caller loads them, inside this context.
+    """
     try:
         # A pipe or a device in the place of a picture would block the reader for ever.
         file = os.stat(path)

@@ -20,6 +20,7 @@ from foveal.config.schema import Augment
 from foveal.data.pictures import Pictures, Unreadable, collate, unpack
 from foveal.data.records import Records
 from foveal.data.sampler import BatchSampler, class_aware_weights
+from foveal.data.tiled import TiledRecords
 from foveal.errors import DataError
 from foveal.types import Batch
 
@@ -116,6 +117,7 @@ def make_loader(
     if len(records) == 0:
         raise DataError(f"{records.root}: no pictures")
     workers = _worker_count(workers)
+    tiles = records if isinstance(records, TiledRecords) else None
     sampler = BatchSampler(
         len(records),
         batch_size,
@@ -125,6 +127,8 @@ def make_loader(
         drop_last=train,
         weights=class_aware_weights(records) if train and class_aware else None,
         multi_scale=augment.multi_scale if train and augment is not None else None,
+        groups=None if tiles is None else tiles.picture,
+        mixed=1 if tiles is None else tiles.mixed,
         rank=rank,
         world_size=world_size,
     )

@@ -73,8 +73,8 @@ class Pictures(Dataset[Any]):
 
     def _read(self, index: int, unreadable: list[str]) -> tuple[int, Sample]:
         """The picture at ``index``, or what is to stand in its place where it cannot be read."""
-        for step in range(min(MOST_UNREADABLE, len(self.records))):
-            place = (index + step) % len(self.records)
+        place = index
+        for _ in range(min(MOST_UNREADABLE, len(self.records))):
             try:
                 pixels = self.records.load(place)
             except (DataError, OSError) as error:
@@ -83,6 +83,9 @@ class Pictures(Dataset[Any]):
                     raise DataError(line) from error
                 unreadable.append(line)
                 if self.unreadable == "next":
+                    # Past the other tiles of the same picture, where there are any.
+                    same = int((self.records.files == self.records.files[place]).sum())
+                    place = (place + same) % len(self.records)
                     continue
                 size = int(self.records.heights[place]), int(self.records.widths[place])
                 pixels = np.full((*size, 3), PAD_VALUE, dtype=np.uint8)

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from foveal.data.account import Account
 from foveal.data.decode import read_picture
 from foveal.types import Array, ClassNames, GroundTruth
 
@@ -32,6 +33,11 @@ FaultKind = Literal[
     "rotated_labels",
     "duplicate_id",
     "orphan_label",
+    "moved_path",
+    "class_list",
+    "polygon",
+    "duplicate_box",
+    "flagged",
 ]
 """What a reader can find. Every occurrence is counted and kept with its place; none is silent."""
 
@@ -80,6 +86,8 @@ class Records:
     """[N] float64."""
     classes: ClassNames
     faults: tuple[Fault, ...] = field(default=())
+    account: Account | None = field(default=None, repr=False)
+    """Where every box is written, and what was refused; only of records that were read for a diagnosis."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -155,6 +163,7 @@ def with_classes(records: Records, names: Sequence[str]) -> Records:
         area=records.area[keep],
         classes=ClassNames(tuple(names), ids),
         faults=records.faults + dropped,
+        account=None if records.account is None else records.account.keep(keep),
     )
 
 

@@ -40,6 +40,7 @@ class BatchSampler:
 
     length: pictures in the set. batch_size: per process. weights: [length] how much more often than others a
     picture is drawn; an epoch keeps its length. multi_scale: factors on image_size, one drawn per batch.
+    groups: [length] which items are cut from one picture; with them, items come from ``mixed`` pictures at a time.
     rank, world_size: this process' share of each global batch of batch_size * world_size pictures.
     An incomplete last batch is dropped with ``drop_last``, unless it is the only one.
     """
@@ -55,6 +56,8 @@ class BatchSampler:
         drop_last: bool = False,
         weights: Array | None = None,
         multi_scale: Sequence[float] | None = None,
+        groups: Array | None = None,
+        mixed: int = 1,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -67,6 +70,7 @@ class BatchSampler:
         self.length, self.batch_size, self.image_size = length, batch_size, image_size
         self.seed, self.shuffle, self.drop_last = seed, shuffle, drop_last
         self.weights, self.multi_scale = weights, multi_scale
+        self.groups, self.mixed = groups, mixed
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
         self.start = 0
@@ -126,6 +130,7 @@ class BatchSampler:
             "seed": self.seed,
             "shuffle": self.shuffle,
             "weighted": self.weights is not None,
+            **({} if self.groups is None else {"mixed": self.mixed}),
         }
 
     def _order(self, epoch: int) -> Array:
@@ -133,6 +138,18 @@ class BatchSampler:
         if not self.shuffle and self.weights is None:
             return np.arange(self.length)
         rng = make_rng(self.seed, epoch)
+        order = self._drawn(rng)
+        if self.groups is None or not self.shuffle:
+            return order
+        # Each picture has its turn, at which its items begin to come, spread over the turns of the next ones.
+        # Those of the last turns go on at the epoch's beginning, so that it is as mixed as the rest.
+        pictures = int(self.groups.max()) + 1
+        turn = rng.permutation(pictures)[self.groups[order]]
+        place = (turn + self.mixed * rng.random(len(order))) % pictures
+        return order[np.argsort(place, kind="stable")]
+
+    def _drawn(self, rng: np.random.Generator) -> Array:
+        """[length] items of one epoch, weighted and shuffled as the settings say."""
         order = rng.permutation(self.length)
         if self.weights is None:
             return order

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from foveal.config.schema import CocoSource, VocSource
+from foveal.config.schema import CocoSource, FileSource, VocSource, YoloSource
 from foveal.data.records import Records
 from foveal.types import Array
 
@@ -22,7 +22,7 @@ class SplitFile(NamedTuple):
 
     path: Path
     text: str
-    source: CocoSource | VocSource
+    source: FileSource
     records: Records
     """The part's pictures, as they will be read from it."""
 
@@ -33,9 +33,7 @@ def held_out(name: str, share: float = VAL_SHARE) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-def split_source(
-    source: CocoSource | VocSource, records: Records, stem: Path
-) -> tuple[SplitFile, SplitFile] | None:
+def split_source(source: FileSource, records: Records, stem: Path) -> tuple[SplitFile, SplitFile] | None:
     """Train and validation part of one source, to be written as ``{stem}.train.*`` and ``{stem}.val.*``.
 
     None where one part would have no picture. Nothing is written here.
@@ -44,8 +42,8 @@ def split_source(
     if held.all() or not held.any():
         return None
     train, val = take(records, ~held), take(records, held)
-    if isinstance(source, VocSource):
-        return _voc(source, train, stem, "train"), _voc(source, val, stem, "val")
+    if not isinstance(source, CocoSource):
+        return _list(source, train, stem, "train"), _list(source, val, stem, "val")
     content = json.loads(Path(source.annotations).read_bytes())
     return _coco(source, content, train, stem, "train"), _coco(source, content, val, stem, "val")
 
@@ -69,10 +67,14 @@ def take(records: Records, chosen: Array) -> Records:
     )
 
 
-def _voc(source: VocSource, records: Records, stem: Path, part: str) -> SplitFile:
+def _list(source: FileSource, records: Records, stem: Path, part: str) -> SplitFile:
+    """A list of the part's pictures: of their stems for VOC, else of their paths."""
     path = stem.with_name(f"{stem.name}.{part}.txt")
-    text = "".join(f"{PurePosixPath(str(name)).stem}\n" for name in records.files)
-    return SplitFile(path, text, source.model_copy(update={"split": str(path.absolute())}), records)
+    names = [str(name) for name in records.files]
+    if isinstance(source, VocSource):
+        names = [PurePosixPath(name).stem for name in names]
+    changes = {"split": str(path.absolute())} | ({"part": None} if isinstance(source, YoloSource) else {})
+    return SplitFile(path, "".join(f"{name}\n" for name in names), source.model_copy(update=changes), records)
 
 
 def _coco(source: CocoSource, content: dict[str, Any], records: Records, stem: Path, part: str) -> SplitFile:

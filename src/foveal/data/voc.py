@@ -13,6 +13,8 @@ from typing import Literal
 
 from foveal.data.builder import UNKNOWN, RecordsBuilder
 from foveal.data.decode import EXTENSIONS
+from foveal.data.flags import DEFAULT_FLAGS, Flags, is_set
+from foveal.data.lists import read_lines
 from foveal.data.records import Records
 from foveal.data.voc_xml import VocObject, VocSheet, read_sheet
 from foveal.errors import DataError
@@ -20,7 +22,8 @@ from foveal.types import ClassNames
 
 Corners = Literal["one_based", "raw"]
 
-_SHIFT = {"one_based": (-1.0, -1.0, 0.0, 0.0), "raw": (0.0, 0.0, 0.0, 0.0)}
+SHIFT = {"one_based": (-1.0, -1.0, 0.0, 0.0), "raw": (0.0, 0.0, 0.0, 0.0)}
+VOC_MARKS = ("difficult", "truncated", "occluded")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -31,6 +34,7 @@ def read_voc(
     corners: Corners = "one_based",
     classes: Sequence[str] | None = None,
     strict: bool = False,
+    flags: Flags = DEFAULT_FLAGS,
 ) -> Records:
     """Read a folder of Pascal VOC XML files.
 
@@ -40,27 +44,35 @@ def read_voc(
     corners: how the file's numbers are meant. classes: names in model order; default: those that have a
     usable box, sorted by name. Class ids are 1..K, image ids 1..P in the order of the split, or by name.
     A picture without an XML file is background, and counted; one with a broken XML file is left out.
-    Objects marked difficult are kept as crowd boxes, and counted: ignored in training and evaluation.
+    flags: what becomes of objects marked difficult, truncated or occluded; an ignored one is kept as a crowd
+    box, and counted.
     DataError: the set as a whole cannot be used; one bad entry is a Fault.
     """
-    return _VocFolder(Path(annotations), images, split, corners, strict).read(classes)
+    return _VocFolder(Path(annotations), images, split, corners, strict, flags).read(classes)
 
 
 class _VocFolder:
     """One read: the folders' listings, and the classes met so far."""
 
     def __init__(
-        self, annotations: Path, images: Path | None, split: Path | None, corners: Corners, strict: bool
+        self,
+        annotations: Path,
+        images: Path | None,
+        split: Path | None,
+        corners: Corners,
+        strict: bool,
+        flags: Flags,
     ) -> None:
         if not annotations.is_dir():
             raise DataError(f"{annotations}: no such folder of XML files")
-        if corners not in _SHIFT:
+        if corners not in SHIFT:
             raise ValueError(f"corners must be one_based or raw, not {corners!r}")
         self.annotations = annotations
         self.images = Path(images) if images is not None else annotations
         self.split = Path(split) if split is not None else None
         self.builder = RecordsBuilder(self.images, self.split or annotations, strict)
-        self.shift = _SHIFT[corners]
+        self.shift = SHIFT[corners]
+        self.flags = flags
         self.pictures = _by_stem(self.images, EXTENSIONS)
         self.sheets = _by_stem(annotations, frozenset({".xml"}))
         self.labels: dict[str, int] = {}
@@ -87,10 +99,8 @@ class _VocFolder:
         """Stems of the split file, each with its line."""
         assert self.split is not None
         seen: set[str] = set()
-        for number, line in enumerate(_lines(self.split), start=1):
-            if not line.strip():
-                continue
-            stem, where = self._stem(line.strip()), f"{self.split}:{number}"
+        for line, where in read_lines(self.split):
+            stem = self._stem(line)
             if stem in seen:
                 self.builder.fault("duplicate_id", where, f"{stem!r} is listed again: the first one counts")
             else:
@@ -179,8 +189,10 @@ class _VocFolder:
         except ValueError as error:
             self.builder.fault("bad_number", where, f"bndbox: {error}: dropped"[:200])
         else:
-            crowd = entry.fields.get("difficult", "0") not in ("", "0")
-            self.builder.add_box(corners, label, where, crowd=crowd, shift=self.shift)
+            marks = [mark for mark in VOC_MARKS if is_set(entry.fields.get(mark, ""))]
+            ignored = self.flags.judge(marks, where, self.builder)
+            if ignored is not None:
+                self.builder.add_box(corners, label, where, crowd=ignored, shift=self.shift)
 
 
 def _declared(sheet: VocSheet | None) -> tuple[int, int] | None:
@@ -207,14 +219,3 @@ def _by_stem(folder: Path, extensions: frozenset[str]) -> dict[str, list[str]]:
         if path.suffix.lower() in extensions:
             found.setdefault(path.stem, []).append(name)
     return found
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such split file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error

@@ -22,7 +22,8 @@ MAX_DEPTH = 64
 
 _OBJECT = ("annotation", "object")
 _OBJECT_FIELDS = frozenset(
-    {("name",), ("difficult",), *(("bndbox", side) for side in ("xmin", "ymin", "xmax", "ymax"))}
+    {(tag,) for tag in ("name", "difficult", "truncated", "occluded")}
+    | {("bndbox", side) for side in ("xmin", "ymin", "xmax", "ymax")}
 )
 _SHEET_FIELDS = frozenset(
     {("annotation", "filename"), ("annotation", "size", "width"), ("annotation", "size", "height")}
@@ -35,7 +36,7 @@ class VocObject:
 
     line: int
     fields: dict[str, str] = field(default_factory=dict)
-    """Text by tag: name, difficult, xmin, ymin, xmax, ymax; of a repeated tag the first one."""
+    """Text by tag: name, difficult, truncated, occluded, xmin, ymin, xmax, ymax; the first of a repeated tag."""
 
 
 @dataclass

@@ -45,12 +45,12 @@ def fit_anchors(shapes: Array) -> AnchorFit:
     if len(shapes) > MOST_BOXES:
         shapes = shapes[np.linspace(0, len(shapes) - 1, MOST_BOXES).astype(int)]
     sides = np.sqrt(shapes.prod(axis=1))
-    ratios = _ratios(shapes)
+    ratios = ratios_of(shapes)
     min_level = FINEST - 1 if np.median(sides) < SMALL_OBJECT else FINEST
     largest = float(np.quantile(sides, 0.98))
     best: tuple[float, list[list[float]]] | None = None
     for factor in BASES_PER_STRIDE:
-        sizes = _sizes(factor * 2**min_level, largest, COARSEST - min_level + 1)
+        sizes = octave_sizes(factor * 2**min_level, largest, COARSEST - min_level + 1)
         fit = float(best_iou(shapes, sizes, ratios).mean())
         if best is None or fit > best[0]:
             best = (fit, sizes)
@@ -80,18 +80,31 @@ def best_iou(shapes: Array, sizes: Sizes, ratios: Sequence[float]) -> Array:
     return best
 
 
-def _ratios(shapes: Array) -> list[float]:
+def ratios_of(shapes: Array, count: int = 3) -> list[float]:
+    """Height / width: the median and the spread of the middle 80 %, or 0.5, 1, 2 where that is close.
+
+    count: 1 gives the median alone (1 where that is close), 2 its two sides.
+    """
     logs = np.log(shapes[:, 1] / shapes[:, 0])
     low, middle, high = np.quantile(logs, [0.1, 0.5, 0.9])
+    if count == 1:
+        return [1.0 if abs(middle) < np.log(1.2) else round(float(np.exp(middle)), 2)]
     spread = float(np.clip((high - low) / 2, np.log(1.4), np.log(3)))
+    if count == 2:
+        return [round(float(np.exp(middle + spread / 2 * side)), 2) for side in (-1, 1)]
     found = [float(np.exp(middle + spread * side)) for side in (-1, 0, 1)]
     if np.abs(np.log(found) - np.log(PAPER_RATIOS)).max() < np.log(1.2):
         return list(PAPER_RATIOS)
     return [round(ratio, 2) for ratio in found]
 
 
-def _sizes(base: float, largest: float, most: int) -> list[list[float]]:
+def octave_sizes(base: float, largest: float, most: int, scales: int = 3) -> list[list[float]]:
+    """Sides per level: ``scales`` of them an octave from ``base`` on, doubling per level.
+
+    As many levels as sides up to ``largest`` need, at least three, at most ``most``.
+    """
+    octaves = [2 ** (step / scales) for step in range(scales)]
     levels = FEWEST_LEVELS
-    while levels < most and base * 2 ** (levels - 1) * OCTAVES[-1] < largest:
+    while levels < most and base * 2 ** (levels - 1) * octaves[-1] < largest:
         levels += 1
-    return [[round(base * 2**level * octave, 1) for octave in OCTAVES] for level in range(levels)]
+    return [[round(base * 2**level * octave, 1) for octave in octaves] for level in range(levels)]

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from foveal.config.dump import dump_values
-from foveal.config.schema import CocoSource, VocSource
+from foveal.config.load import SOURCE_PATHS
+from foveal.config.schema import CocoSource, CsvSource, FileSource, VocSource
+from foveal.data.csv_table import class_order
 from foveal.data.records import Records
 from foveal.diagnosis.anchor_fit import SMALL_OBJECT
 from foveal.diagnosis.data_fit import (
@@ -47,9 +49,9 @@ class Proposal(NamedTuple):
 class Parts(NamedTuple):
     """The splits of the data set as read."""
 
-    train_source: CocoSource | VocSource
+    train_source: FileSource
     train: Records
-    val_source: CocoSource | VocSource | None
+    val_source: FileSource | None
     val: Records | None
     note: str
     """What a person should know about the choice of the two; empty: nothing."""
@@ -59,9 +61,9 @@ def data_text(parts: Parts, output: Path) -> str:
     """YAML for a data set. parts.train has a box that is no crowd; paths are written as seen from ``output``."""
     fit = fit_data(parts.train)
     folder = output.absolute().parent
-    data: dict[str, Any] = {"train": _source(parts.train_source, folder)}
+    data: dict[str, Any] = {"train": source_values(parts.train_source, folder)}
     if parts.val_source is not None:
-        data["val"] = _source(parts.val_source, folder)
+        data["val"] = source_values(parts.val_source, folder)
     names = class_names(parts)
     sided = [name for name in names if SIDED.search(name)]
     data |= {
@@ -86,7 +88,7 @@ def shapes_text(output: Path, written: tuple[CocoSource, CocoSource] | None = No
     length = fit_length(SHAPES_PICTURES, SHAPES_SIZE**2)
     sources = [SHAPES, {**SHAPES, "pictures": SHAPES_VAL, "seed": 1}]
     if written is not None:
-        sources = [_source(source, output.absolute().parent) for source in written]
+        sources = [source_values(source, output.absolute().parent) for source in written]
     data = {"train": sources[0], "val": sources[1], "image_size": [SHAPES_SIZE, SHAPES_SIZE]}
     model = _model(SHAPES_SIZES, [0.5, 1.0, 2.0], 3, None)
     model["architecture"]["backbone"]["params"]["batch_norm"] = "trained"
@@ -101,21 +103,22 @@ def shapes_text(output: Path, written: tuple[CocoSource, CocoSource] | None = No
 
 
 def class_names(parts: Parts) -> list[str]:
-    """Classes with a box in train or val; COCO by the file's id, VOC by name."""
+    """Classes with a box in train or val; COCO and YOLO by the file's id, VOC and CSV by name."""
     ids: dict[str, int] = {}
     for records in (parts.train, parts.val):
         if records is not None:
             for name, number in zip(records.classes.names, records.classes.ids, strict=True):
                 ids.setdefault(name, number)
-    if isinstance(parts.train_source, VocSource):
-        return sorted(ids)
+    if isinstance(parts.train_source, VocSource | CsvSource):
+        return sorted(ids, key=class_order)
     return sorted(ids, key=lambda name: (ids[name], name))
 
 
-def _source(source: CocoSource | VocSource, folder: Path) -> dict[str, Any]:
+def source_values(source: FileSource, folder: Path) -> dict[str, Any]:
+    """A source as it stands in a configuration file in ``folder``."""
     values = source.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    paths = {key: _path(value, folder) for key, value in values.items() if key != "format"}
-    return {"format": source.format, **paths}
+    paths = {key: _path(values[key], folder) for key in SOURCE_PATHS if key in values}
+    return {"format": source.format, **values, **paths}
 
 
 def _path(text: str, folder: Path) -> str:

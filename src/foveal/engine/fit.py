@@ -17,6 +17,7 @@ from torch import nn
 from foveal.config.schema import Training
 from foveal.engine.console import RunConsole, duration
 from foveal.engine.device import device_type, rank, trainer_hardware, world_size
+from foveal.engine.health import Watcher
 from foveal.engine.keeper import Keeper, SaveWeights
 from foveal.engine.module import Postprocess, TrainingModule
 from foveal.engine.optim import RunLength, describe_run, run_length
@@ -60,6 +61,7 @@ def fit(
     save_weights: SaveWeights,
     resume: Path | None = None,
     quiet: bool = False,
+    watcher: Watcher | None = None,
 ) -> FitResult:
     """Train a model; write weights, resume state, metrics.csv and TensorBoard into ``run_folder``.
 
@@ -70,6 +72,7 @@ def fit(
     val_loader: None for no validation; then the last weights are the best. evaluator: None for losses alone.
     save_weights: writes one weights file, whole or not at all.
     resume: a run folder to go on from, bit for bit as if it had not stopped.
+    watcher: is shown every row of metrics.csv; what it says is printed and kept in ``health.jsonl``.
 
     UsageError for settings that cannot be; DataError for no data; DiskError, DivergedError, Interrupted.
     """
@@ -91,7 +94,7 @@ def fit(
         console.line(line)
     module = TrainingModule(model, criterion, postprocess, evaluator, settings, length, progress, run_folder)
     stream = TrainingStream(train_loader, length, progress, settings.validate_every)
-    recorder = Recorder(console, run_folder, length.steps, progress.step, writes=first_process)
+    recorder = Recorder(console, run_folder, length.steps, progress.step, first_process, stream, watcher)
     with StopSignals() as signals, _quiet_trainer():
         keeper = Keeper(
             run_folder, save_weights, stream, signals, recorder, val_loader is not None, console.line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,22 +93,35 @@ def first_bad_batch(pending: list[tuple[Any, LossOutput]]) -> tuple[Any, LossOut
     return pending[-1]
 
 
-def stop_diverged(run_folder: Path, step: int, batch: Any, losses: LossOutput, bad: str) -> DivergedError:
+def stop_diverged(
+    run_folder: Path, step: int, batch: Any, losses: LossOutput, bad: str, weights: dict[str, Any]
+) -> DivergedError:
     """Save the batch for replay and word the error to raise.
 
-    ``bad_batch.pt``: a dict of the batch's fields, the losses by name, the step and the name of the bad tensor;
-    loads with ``weights_only=True``.
+    ``bad_batch.pt``: a dict of the batch's fields, the losses by name, the step, the name of the bad tensor and
+    the weights (state dicts by name); loads with ``weights_only=True``.
     """
-    state = {"batch": plain(batch), "losses": plain(losses.losses), "step": step, "bad": bad}
+    state = {
+        "batch": plain(batch),
+        "losses": plain(losses.losses),
+        "step": step,
+        "bad": bad,
+        **plain(weights),
+    }
     file = run_folder / BAD_BATCH
     write_atomically(file, lambda stream: torch.save(state, stream))
-    ids = getattr(batch, "image_ids", ())
-    pictures = f"pictures {', '.join(str(picture) for picture in ids)}" if len(ids) else "the batch"
+    pictures = name_pictures(getattr(batch, "image_ids", ()))
     return DivergedError(
         f"training diverged at step {step}: {SKIPS_IN_ROW} steps in a row without finite losses and gradients; "
         f"first bad tensor: {bad}, on {pictures} (saved in {file}). "
-        "Lower training.optimizer.lr_per_16, or look at these pictures and their labels."
+        f"foveal train --replay {file} does the step again and says where it breaks; "
+        "lower training.optimizer.lr_per_16, or look at these pictures and their labels."
     )
+
+
+def name_pictures(ids: Sequence[int]) -> str:
+    """Their ids, as part of a sentence."""
+    return f"pictures {', '.join(str(picture) for picture in ids)}" if len(ids) else "the batch"
 
 
 def step_is_finite(norm: Tensor, losses: list[LossOutput]) -> Tensor:

@@ -73,10 +73,7 @@ class Keeper(pl.Callback):
         if progress.batch % module.length.accumulate and progress.batch:
             return  # between two micro-batches of one step: nothing that could be resumed from
         if progress.skipped_in_row > self._skips_told:
-            self._say(
-                f"step {progress.step}: non-finite loss or gradient, step skipped "
-                f"({progress.skipped_in_row} in a row, {progress.skipped} in all)"
-            )
+            self._recorder.skipped(module)
         self._skips_told = progress.skipped_in_row
         if self._stream.ended():
             return  # what follows saves, and stops if asked to

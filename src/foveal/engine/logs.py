@@ -26,12 +26,15 @@ class MetricsCsv:
         self._file = run_folder / METRICS
         self._columns: list[str] = []
         rows: list[dict[str, str]] = []
+        self.kept: list[dict[str, float]] = []
+        """Numbers of the rows that a resumed run has already."""
         if self._file.is_file():
             if resume_step:
                 with self._file.open(newline="", encoding="utf-8") as stream:
                     reader = csv.DictReader(stream)
                     self._columns = list(reader.fieldnames or [])
                     rows = [row for row in reader if _step(row) <= resume_step]
+                    self.kept = [_numbers(row) for row in rows]
             self._rewrite(rows)
 
     def write(self, step: int, epoch: int, values: Values) -> None:
@@ -64,6 +67,17 @@ def _step(row: Mapping[str, str | None]) -> int:
         return int(row["step"] or "")
     except (KeyError, ValueError):
         return 2**62
+
+
+def _numbers(row: Mapping[str, str | None]) -> dict[str, float]:
+    """What a row says, without its empty places."""
+    found = {}
+    for name, text in row.items():
+        try:
+            found[name] = float(text or "")
+        except (TypeError, ValueError):
+            continue
+    return found
 
 
 def _text(value: float | int | None) -> str:

@@ -45,3 +45,29 @@ class Meter:
         """Forget everything added."""
         self._sums.clear()
         self._weights.clear()
+
+
+class EpochTotals:
+    """Sums over one epoch by name, kept on the device until someone looks."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._whole = False
+
+    @torch.no_grad()
+    def add(self, values: Mapping[str, Tensor], begins: bool) -> None:
+        """Take in a micro-batch's; begins: it is the first of its epoch."""
+        if begins:
+            self._sums, self._whole = {}, True
+        for name, value in values.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def values(self) -> dict[str, float]:
+        """Sums so far, each element as ``name.0``, ...; empty where the run was taken up inside the epoch."""
+        if not self._whole:
+            return {}
+        return {
+            f"{name}.{index}": value
+            for name, total in self._sums.items()
+            for index, value in enumerate(total.reshape(-1).tolist())
+        }

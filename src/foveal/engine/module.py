@@ -26,13 +26,15 @@ from foveal.engine.guard import (
     step_is_finite,
     stop_diverged,
 )
-from foveal.engine.meter import Meter
+from foveal.engine.meter import EpochTotals, Meter
 from foveal.engine.optim import RunLength, build_optimizer, gradient_norm, schedule_factor, set_rate
 from foveal.engine.progress import Progress
 from foveal.types import Batch, BatchDetections, Criterion, Evaluator, LossOutput
 
 Postprocess = Callable[[Any, tuple[int, int]], BatchDetections]
 """(outputs, (height, width) of the canvas) -> detections."""
+INSPECT_EVERY = 10
+"""Steps between two looks at what costs something to know; every row of metrics.csv has one in it."""
 
 
 class TrainingModule(pl.LightningModule):
@@ -73,6 +75,10 @@ class TrainingModule(pl.LightningModule):
         self._parameters_to_clip = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._verdict: Verdict | None = None
         """Of the last step, until ``settle`` has dealt with it."""
+        self._judged_pictures: tuple[int, ...] = ()
+        self.bad_pictures: tuple[int, ...] = ()
+        """Ids of the pictures of the last step that was left out."""
+        self.totals = EpochTotals()
 
     # ------------------------------------------------------------ start
 
@@ -115,21 +121,28 @@ class TrainingModule(pl.LightningModule):
         """Forward and backward of one micro-batch; the last of its group also steps."""
         at = self.run_progress.batch
         ends_step = self.length.ends_step(at)
+        inspects = self.run_progress.step % INSPECT_EVERY == 0
         with self._gradients_shared(ends_step):
-            losses = self._losses(self.model(batch.images), batch)
+            losses = self._losses(self.model(batch.images), batch, inspects)
             total = torch.stack([value.float() for value in losses.losses.values()]).sum()
             self.manual_backward(total / self.length.group_size(at))
         self.meter.add({"loss": total, **losses.losses, **losses.stats})
         self.loss_names = tuple(losses.losses)
+        self.totals.add(losses.totals, begins=at == 0)
         self._pending.append((batch, _detached(losses)))
         if ends_step:
             self._step()
         self.run_progress.advance(self.length)
 
-    def _losses(self, outputs: Any, batch: Batch) -> LossOutput:
-        """Losses outside of autocast: they are computed in the precision the criterion chooses."""
+    def _losses(self, outputs: Any, batch: Batch, inspects: bool = False) -> LossOutput:
+        """Losses outside of autocast: they are computed in the precision the criterion chooses.
+
+        What ``inspect`` holds is let go here: the outputs must not outlive the criterion.
+        """
         with torch.autocast(self.device.type, enabled=False):
-            return self.criterion(outputs, batch.targets)
+            losses = self.criterion(outputs, batch.targets)
+            more = losses.inspect() if inspects and losses.inspect is not None else {}
+        return losses._replace(stats={**losses.stats, **more}, inspect=None)
 
     def _gradients_shared(self, now: bool) -> AbstractContextManager[Any]:
         """Processes average their gradients only where a step follows."""
@@ -159,6 +172,12 @@ class TrainingModule(pl.LightningModule):
         norm = gradient_norm(self._parameters_to_clip)
         finite = step_is_finite(norm, [losses for _, losses in self._pending])
         self._verdict = Verdict(finite)
+        self._judged_pictures = tuple(
+            i for batch, _ in self._pending for i in getattr(batch, "image_ids", ())
+        )
+        self.meter.add({"gradient_norm": norm})
+        if self.settings.clip_grad_norm is not None:
+            self.meter.add({"clipped_steps": norm > self.settings.clip_grad_norm})
         self._statistics.settle(finite)
         ahead = self._runs_ahead(optimizer)
         optimizer.found_inf = (~finite).float() if ahead else None  # type: ignore[attr-defined]
@@ -177,7 +196,8 @@ class TrainingModule(pl.LightningModule):
         if self.run_progress.skipped_in_row + 1 >= SKIPS_IN_ROW:
             batch, losses = first_bad_batch(self._pending)
             bad = first_bad_tensor(losses, self.model)
-            raise stop_diverged(self.run_folder, self.run_progress.step, batch, losses, bad)
+            weights = {"model": self.model.state_dict(), **self._criterion_state()}
+            raise stop_diverged(self.run_folder, self.run_progress.step, batch, losses, bad, weights)
         optimizer.zero_grad(set_to_none=True)
 
     def settle(self) -> None:
@@ -188,6 +208,7 @@ class TrainingModule(pl.LightningModule):
         if not finite:
             progress.skipped += 1
             progress.skipped_in_row += 1
+            self.bad_pictures = self._judged_pictures
             return
         progress.skipped_in_row = 0
         if self._average is not None:
@@ -256,10 +277,11 @@ class TrainingModule(pl.LightningModule):
                 **({"scaler": scaler} if scaler else {}),
             }
         average = {"average": self.average.state_dict()} if self.average is not None else {}
-        criterion = (
-            {"criterion": self.criterion.state_dict()} if isinstance(self.criterion, nn.Module) else {}
-        )
-        return {"model": self.model.state_dict(), **kept, **average, **criterion}
+        return {"model": self.model.state_dict(), **kept, **average, **self._criterion_state()}
+
+    def _criterion_state(self) -> dict[str, Any]:
+        """Its buffers, where it has any to keep."""
+        return {"criterion": self.criterion.state_dict()} if isinstance(self.criterion, nn.Module) else {}
 
 
 def _detached(losses: LossOutput) -> LossOutput:

@@ -10,10 +10,13 @@ from typing import Any
 import pytorch_lightning as pl
 
 from foveal.engine.console import RunConsole, duration
+from foveal.engine.guard import name_pictures
+from foveal.engine.health import HealthLog, Watcher
 from foveal.engine.logs import MetricsCsv, TensorBoard
 from foveal.engine.module import TrainingModule, training_module
 from foveal.engine.progress import SCORE
 from foveal.engine.saving import BEST_WEIGHTS
+from foveal.engine.stream import TrainingStream
 
 ROWS_PER_RUN = 400
 """About so many rows of metrics.csv, none closer than MIN_ROW_STEPS."""
@@ -26,12 +29,24 @@ class Recorder(pl.Callback):
     """Rows, curves and the console."""
 
     def __init__(
-        self, console: RunConsole, run_folder: Path, total_steps: int, resume_step: int, writes: bool
+        self,
+        console: RunConsole,
+        run_folder: Path,
+        total_steps: int,
+        resume_step: int,
+        writes: bool,
+        stream: TrainingStream,
+        watcher: Watcher | None = None,
     ) -> None:
         self._console = console
         # One process of a run writes its files.
         self._csv = MetricsCsv(run_folder, resume_step) if writes else None
         self._board = TensorBoard(run_folder, resume_step) if writes else None
+        seen = self._csv.kept if self._csv is not None else ()
+        self._health = HealthLog(run_folder, watcher, console.line, writes, resume_step, seen)
+        self._stream = stream
+        self._clock = (0.0, 0.0)
+        """When the row that is being filled began, and what had been waited for data until then."""
         self._row_every = max(MIN_ROW_STEPS, total_steps // ROWS_PER_RUN)
         self._total = total_steps
         self._first = resume_step
@@ -43,6 +58,7 @@ class Recorder(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = time.monotonic()
         self._spent_validating = 0.0
+        self._clock = (time.monotonic(), self._stream.waited)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -53,6 +69,8 @@ class Recorder(pl.Callback):
             return
         if progress.step % self._row_every == 0:
             self._row(module)
+        if progress.batch == 0 and (totals := module.totals.values()):
+            self._log("epoch", module, totals)
         if self._console.wants_numbers():
             self._show(module, module.meter.means() or self._shown)
 
@@ -64,8 +82,29 @@ class Recorder(pl.Callback):
         module.meter.reset()
         self._shown = means
         progress = module.run_progress
-        row = {**means, "rate": module.rate(), "skipped_steps": progress.skipped}
+        row = {
+            **means,
+            **self._waited(),
+            "rate": module.rate(),
+            "skipped_steps": progress.skipped,
+        }
         self._log("train", module, row)
+
+    def _waited(self) -> dict[str, float]:
+        """Share of the row's time that went into waiting for data."""
+        (began, before), self._clock = self._clock, (time.monotonic(), self._stream.waited)
+        seconds = self._clock[0] - began
+        # A row may be written after a validation has been: then there is no time that it could be a share of.
+        return {"data_wait": min(1.0, (self._stream.waited - before) / seconds)} if seconds > 0 else {}
+
+    def skipped(self, module: TrainingModule) -> None:
+        """Say that a step was left out, and on which pictures."""
+        progress = module.run_progress
+        message = (
+            f"step {progress.step}: non-finite loss or gradient on {name_pictures(module.bad_pictures)}, step "
+            f"skipped ({progress.skipped_in_row} in a row, {progress.skipped} in all)"
+        )
+        self._health.note(progress.step, progress.epoch, "skipped_step", "warning", message)
 
     def _log(self, group: str, module: TrainingModule, values: Mapping[str, float | None]) -> None:
         """One row of the table, and one point of each curve."""
@@ -73,6 +112,7 @@ class Recorder(pl.Callback):
         if self._csv is not None and self._board is not None:
             self._csv.write(progress.step, progress.epoch, values)
             self._board.write(group, progress.step, values)
+            self._health.row(progress.step, progress.epoch, values)
 
     def _show(self, module: TrainingModule, means: Mapping[str, float]) -> None:
         progress = module.run_progress
@@ -109,6 +149,7 @@ class Recorder(pl.Callback):
         """Log a validation and say how it went."""
         self._validation_seconds = time.monotonic() - self._validation_began
         self._spent_validating += self._validation_seconds
+        self._clock = (time.monotonic(), self._stream.waited)
         progress = module.run_progress
         self._log("validation", module, module.metrics)
         if self._board is not None:

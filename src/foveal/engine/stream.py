@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -42,6 +43,8 @@ class TrainingStream:
         self._progress = progress
         self._validate_every = validate_every
         self._random_at_start: dict[int, RandomState] = {}
+        self.waited = 0.0
+        """Seconds spent on waiting for the loader's batches."""
 
     def random_at_start(self, epoch: int) -> RandomState | None:
         """Random state just before this epoch's order was drawn; None where the epoch has not begun."""
@@ -98,7 +101,19 @@ class TrainingStream:
         with interrupts_kept_from_children():
             batches = iter(self._loader)
         # Any other loader is made to give its batches again: slow, but the same ones.
-        return itertools.islice(batches, skipped, self._length.batches_per_epoch - first + skipped)
+        wanted = itertools.islice(batches, skipped, self._length.batches_per_epoch - first + skipped)
+        return self._timed(wanted)
+
+    def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The same batches, while the time that each takes to come is added up."""
+        while True:
+            began = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self.waited += time.perf_counter() - began
+            yield batch
 
 
 class ValidationBatches:

@@ -36,7 +36,19 @@ class ClassResult(NamedTuple):
     """Boxes of the class (crowds not counted)."""
     AP: float | None
     AP50: float | None
+    AP75: float | None
     AR100: float | None
+
+
+class SizeResult(NamedTuple):
+    """AP of one class by COCO's sizes (areas up to 32 x 32, up to 96 x 96, over it); None without such a box."""
+
+    name: str
+    boxes: tuple[int, int, int]
+    """Small, medium, large (crowds not counted); a box on a border counts on both sides, as in COCO."""
+    APs: float | None
+    APm: float | None
+    APl: float | None
 
 
 class CocoEvaluator:
@@ -133,9 +145,26 @@ class CocoEvaluator:
                     int(mine.sum()),
                     _mean(tables.precision[:, :, k, _ALL, top]),
                     _mean(tables.precision[_IOU50, :, k, _ALL, top]),
+                    _mean(tables.precision[_IOU75, :, k, _ALL, top]),
                     _mean(tables.recall[:, k, _ALL, hundred]),
                 )
             )
+        return rows
+
+    def per_class_sizes(self) -> list[SizeResult]:
+        """One row per class, in model order."""
+        tables, truth = self._evaluated(), self.ground_truth
+        top = tables.limits.index(self.max_detections)
+        rows = []
+        for index, (name, class_id) in enumerate(zip(*truth.classes, strict=True)):
+            areas = truth.area[(truth.labels == index) & ~truth.crowd]
+            small, medium, large = (
+                int(((areas >= low**2) & (areas <= high**2)).sum())
+                for low, high in ((0, 32), (32, 96), (96, np.inf))
+            )
+            k = tables.class_ids.index(class_id)
+            by_size = (_mean(tables.precision[:, :, k, size, top]) for size in (_SMALL, _MEDIUM, _LARGE))
+            rows.append(SizeResult(name, (small, medium, large), *by_size))
         return rows
 
     def to_coco(self) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from foveal.checkpoint.format import CheckpointHeader
 from foveal.config.schema import Data
 from foveal.data.records import Records
 from foveal.errors import DataError, UsageError
+from foveal.ops.tiles import Tiling
 from foveal.runtime.pictures import Picture, load_picture, place_picture
 
 CALIBRATION_PICTURES = 128
@@ -21,12 +22,15 @@ HINT = "give some with --calibration FOLDER (in Python: calibration=[...])"
 
 
 def calibration_images(
-    header: CheckpointHeader, canvas: tuple[int, int], pictures: Sequence[Picture] | Records | None = None
+    header: CheckpointHeader,
+    canvas: tuple[int, int],
+    pictures: Sequence[Picture] | Records | None = None,
+    tiling: Tiling | None = None,
 ) -> Iterator[Tensor]:
     """At most 128 pictures [1, 3, H, W] uint8 on the canvas; those that cannot be read are left out.
 
-    pictures: None takes those that the checkpoint was trained on. UsageError where they are not there, or where
-    none can be read.
+    pictures: None takes those that the checkpoint was trained on. tiling: of each picture, one tile. UsageError
+    where they are not there, or where none can be read.
     """
     if pictures is None:
         pictures = _training_set(header)
@@ -38,6 +42,10 @@ def calibration_images(
         except (DataError, OSError) as error:
             reason = str(error)
             continue
+        if tiling is not None:
+            windows = tiling.windows(*pixels.shape[:2])
+            x1, y1, x2, y2 = windows[found % len(windows)].tolist()  # from another place of each picture
+            pixels = pixels[y1:y2, x1:x2]
         found += 1
         yield place_picture(pixels, canvas)[0][None]
     if not found:

@@ -50,7 +50,8 @@ def draw_boxes(
 
     boxes: [D, 4] xyxy in the picture's pixels; names: D strings; scores, crowd: D values or None.
     colours: by name, or one per box; by default the palette's, in the order in which names occur.
-    Lines and letters grow with the picture and shrink where boxes are many. ValueError where lengths differ.
+    A box without a name and a score has no tag. Lines and letters grow with the picture and shrink where boxes
+    are many. ValueError where lengths differ.
     """
     canvas = as_picture(picture)
     rows = _as_rows(boxes)
@@ -166,10 +167,9 @@ def _draw_dashes(
 
 
 def _draw_tags(canvas: Image.Image, rows: Array, texts: list[str], colours: list[RGB], style: _Style) -> None:
-    tags = [
-        _tag(text, colour, style.font_size, canvas.width) for text, colour in zip(texts, colours, strict=True)
-    ]
-    places = place_tags(rows, [tag.size for tag in tags], canvas.height, canvas.width, style.line)
+    named = [place for place, text in enumerate(texts) if text]
+    tags = [_tag(texts[i], colours[i], style.font_size, canvas.width) for i in named]
+    places = place_tags(rows[named], [tag.size for tag in tags], canvas.height, canvas.width, style.line)
     # The first boxes are the best ones: their tags lie on top.
     for tag, place in reversed(list(zip(tags, places, strict=True))):
         if place is not None:

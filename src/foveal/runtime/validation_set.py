@@ -10,17 +10,23 @@ from foveal.build import build_records
 from foveal.checkpoint.format import CheckpointHeader
 from foveal.config.load import load_config
 from foveal.config.schema import Data, Source
-from foveal.data.layout import coco_source
+from foveal.data.layout import Part, find_layout
+from foveal.data.layout_csv import SUFFIXES
 from foveal.data.records import Records
+from foveal.data.yolo_yaml import is_data_yaml
 from foveal.errors import DataError, ModelFileError, UsageError
+
+MEASURED: tuple[Part, ...] = ("val", "test", "all", "trainval", "train")
+"""Which part of a set is measured on, the likeliest first."""
 
 
 def validation_set(header: CheckpointHeader, checkpoint: Path, data: Path | None = None) -> Records:
     """The labels of a validation set, in the model's class order.
 
-    data: a config file (its val, or else its train), or a COCO JSON with its pictures beside it or in
-    ``images``; default: the validation set that the checkpoint was trained with. UsageError where it had none;
-    DataError without a picture, or with both lists where no class is in common.
+    data: a config file (its val, or else its train), or labels as ``find_layout`` finds them: a folder, a COCO
+    JSON, a data.yaml or a CSV; of their parts val, else test, else what there is. Default: the validation set
+    that the checkpoint was trained with. UsageError where it had none; DataError without a picture, or with both
+    lists where no class is in common.
     """
     source = _own(header, checkpoint) if data is None else _source(data)
     records = build_records(source, list(header.classes.names))
@@ -57,8 +63,14 @@ def _own(header: CheckpointHeader, checkpoint: Path) -> Source:
 
 
 def _source(data: Path) -> Source:
-    if data.suffix.lower() == ".json":
-        return coco_source(data, data.parent)
+    suffix = data.suffix.lower()
+    if (
+        data.is_dir()
+        or suffix in (".json", *SUFFIXES)
+        or (suffix in (".yaml", ".yml") and is_data_yaml(data))
+    ):
+        parts = find_layout(data).parts
+        return next(parts[part] for part in MEASURED if part in parts)
     section = load_config(data).data
     assert section is not None
     return section.val or section.train

@@ -1,8 +1,11 @@
-"""``foveal evaluate``: the 12 COCO numbers of a checkpoint on a labelled set."""
+"""``foveal evaluate``: the 12 COCO numbers of a checkpoint, how sure they are, and what the errors cost."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,15 +18,25 @@ from rich.table import Table
 from torch import nn
 from torch.utils.data import DataLoader
 
-from foveal.checkpoint.format import load_checkpoint
+from foveal.checkpoint.format import Checkpoint, load_checkpoint, save_checkpoint
 from foveal.data.loader import make_loader
 from foveal.data.records import Records
+from foveal.data.tiled import numbered_tiles
+from foveal.diagnosis.after.analysis import Analysis, analyse, as_json
+from foveal.diagnosis.after.findings import findings
+from foveal.diagnosis.after.galleries import Gallery, write_galleries
+from foveal.diagnosis.after.text import all_lines, detail_tables, error_lines, interval_text
 from foveal.files import free_name, write_text
+from foveal.grammar import many
 from foveal.metrics.coco import ClassResult, CocoEvaluator
+from foveal.metrics.intervals import Interval
+from foveal.metrics.thresholds import ThresholdRule, parse_rule
 from foveal.runtime.backends import accelerate, check_choice
 from foveal.runtime.calibration import calibration_images
 from foveal.runtime.device import resolve_device
-from foveal.runtime.predictor import canvas_of, load_inference
+from foveal.runtime.predictor import canvas_of, load_inference, model_of
+from foveal.runtime.tiled_evaluation import coco_evaluator
+from foveal.runtime.tiling import TileSize, choose_tiling
 from foveal.runtime.validation_set import validation_set
 from foveal.types import Batch
 from foveal.verbs.predict import find_pictures
@@ -38,6 +51,10 @@ class Evaluation(NamedTuple):
     per_class: list[ClassResult]
     pictures: int
     evaluator: CocoEvaluator
+    records: Records | None = None
+    analysis: Analysis | None = None
+    galleries: tuple[Gallery, ...] = ()
+    gallery_folder: Path | None = None
 
 
 def evaluate(
@@ -51,13 +68,24 @@ def evaluate(
     backend: str = "torch",
     precision: str = "fp32",
     calibration: Path | None = None,
+    thresholds: str | None = None,
+    write_thresholds: Path | None = None,
+    galleries: Path | None = None,
+    errors: bool = False,
+    tiles: TileSize | None = None,
+    overlap: float | None = None,
 ) -> Evaluation:
     """Measure a checkpoint on labelled pictures.
 
     data: as in ``validation_set``; default: the validation set that the checkpoint was trained with.
     output: where to write the JSON (a numbered one where that file is there); default: nothing is written.
     backend, precision, calibration: as in ``Predictor``. Classes are matched by name.
+    thresholds: ``f1`` or ``precision=0.9``, chosen on these pictures; default: those in the checkpoint, else f1.
+    write_thresholds: file for a copy of the checkpoint with the thresholds chosen here. galleries: new folder for
+    pictures of misses, mistakes and likely wrong labels. errors: print the tables behind the error split.
+    tiles, overlap: as in ``Predictor``; what is measured are the merged detections of whole pictures.
     """
+    rule = _rule(thresholds, write_thresholds)
     check_choice(backend, precision, device)
     loaded = load_checkpoint(checkpoint)
     console = Console(quiet=quiet)
@@ -65,13 +93,24 @@ def evaluate(
     if data is not None:
         console.print(describe_data(str(data), records), soft_wrap=True, markup=False)
     canvas = canvas_of(loaded.header)
-    loader = make_loader(records, canvas, batch_size, train=False, workers=workers)
+    tiling = choose_tiling(loaded.header, tiles, overlap)
+    seen = records if tiling is None else numbered_tiles(records, tiling)
+    loader = make_loader(seen, canvas, batch_size, train=False, workers=workers)
     place = resolve_device(device if backend == "torch" else "cpu")
     pictures = None if calibration is None else find_pictures([str(calibration)])
-    images = calibration_images(loaded.header, canvas, pictures)
+    images = calibration_images(loaded.header, canvas, pictures, tiling)
     model = accelerate(load_inference(loaded, checkpoint), backend, precision, place, images)
-    result = run_evaluation(model, loader, records, place, quiet)
-    console.print(metrics_table(result, f"{checkpoint.name} on {len(records)} pictures"))
+    evaluator = coco_evaluator(seen, model_of(loaded.header, checkpoint).postprocessor.params)
+    result = run_evaluation(model, loader, records, place, quiet, evaluator)
+    result = result._replace(analysis=analyse(result.evaluator, loaded.header.thresholds, rule))
+    pictures_text = many(len(records), "picture")
+    console.print(metrics_table(result, f"{checkpoint.name} on {pictures_text}"))
+    _print_analysis(result, console, errors)
+    if galleries is not None:
+        result = with_galleries(result, free_name(galleries))
+        console.print(f"galleries: {result.gallery_folder}", soft_wrap=True, markup=False)
+    if write_thresholds is not None:
+        _write_thresholds(loaded, result, free_name(write_thresholds), console)
     if output is not None:
         output = free_name(output)
         write_evaluation(result, output, checkpoint)
@@ -79,37 +118,98 @@ def evaluate(
     return result
 
 
+def _rule(thresholds: str | None, write_thresholds: Path | None) -> ThresholdRule | None:
+    """The rule that was asked for; None: what the checkpoint holds, unless new ones are to be written."""
+    if thresholds is not None:
+        return parse_rule(thresholds)
+    return None if write_thresholds is None else ThresholdRule()
+
+
+def _print_analysis(result: Evaluation, console: Console, errors: bool) -> None:
+    assert result.analysis is not None
+    for table in detail_tables(result.analysis) if errors else ():
+        console.print(table)
+    for line in all_lines(result.analysis) if errors else error_lines(result.analysis):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _write_thresholds(loaded: Checkpoint, result: Evaluation, path: Path, console: Console) -> None:
+    assert result.analysis is not None
+    header = replace(loaded.header, thresholds=result.analysis.thresholds.values)
+    save_checkpoint(path, loaded.state, header)
+    console.print(f"checkpoint with these thresholds: {path}", soft_wrap=True, markup=False)
+
+
+def with_galleries(result: Evaluation, folder: Path) -> Evaluation:
+    """Write the galleries of an evaluation; files of an earlier one in the folder are replaced."""
+    assert result.analysis is not None
+    assert result.records is not None
+    made = tuple(write_galleries(result.analysis, result.records, folder))
+    return result._replace(galleries=made, gallery_folder=folder)
+
+
 @torch.inference_mode()
 def run_evaluation(
-    model: nn.Module, loader: DataLoader[Batch], records: Records, device: torch.device, quiet: bool = False
+    model: nn.Module,
+    loader: DataLoader[Batch],
+    records: Records,
+    device: torch.device,
+    quiet: bool = False,
+    evaluator: CocoEvaluator | None = None,
 ) -> Evaluation:
-    """Detect on every picture of a loader and compare with the records' labels."""
-    evaluator = CocoEvaluator(records.ground_truth())
+    """Detect on every picture of a loader and compare with the records' labels.
+
+    evaluator: for a loader of tiles, the one that merges them; by default each picture is one of the records'.
+    """
+    evaluator = evaluator or CocoEvaluator(records.ground_truth())
     console = Console(stderr=True, quiet=quiet)
     hidden = not console.is_terminal  # a transient bar leaves an empty line in a file
     for batch in track(loader, "evaluating", console=console, transient=True, disable=hidden):
         evaluator.update(model(batch.images.to(device)), batch)
-    return Evaluation(evaluator.compute(), evaluator.per_class(), len(records), evaluator)
+    return Evaluation(evaluator.compute(), evaluator.per_class(), len(records), evaluator, records)
 
 
 def write_evaluation(result: Evaluation, path: Path, checkpoint: Path) -> None:
-    """``evaluation.json``: the 12 numbers at the top level, then the rows per class."""
+    """``evaluation.json``: the 12 numbers at the top level, the rows per class, then the sections of the analysis.
+
+    Its shape is in ``docs/evaluation.md``; galleries are named relative to the JSON file's folder.
+    """
+    sections: dict[str, object] = {}
+    if result.analysis is not None:
+        sections = {
+            **as_json(result.analysis),
+            "findings": [row._asdict() for row in findings(result.analysis)],
+            "galleries": [_gallery(row, result.gallery_folder, path) for row in result.galleries],
+        }
     content = {
         **result.metrics,
         "pictures": result.pictures,
         "checkpoint": str(checkpoint),
         "per_class": [row._asdict() for row in result.per_class],
+        **sections,
     }
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def _gallery(gallery: Gallery, folder: Path | None, written: Path) -> Mapping[str, object]:
+    assert folder is not None
+    file = os.path.relpath(folder / gallery.file, written.parent)
+    return {**gallery._asdict(), "file": Path(file).as_posix()}
 
 
 def metrics_table(result: Evaluation, title: str) -> Table:
     """The twelve numbers and those of each class: all classes first, the further recalls under the table."""
     recalls = (f"{name} {_number(result.metrics[name])}" for name in ("AR1", "AR10", "ARs", "ARm", "ARl"))
+    intervals = None if result.analysis is None else result.analysis.intervals
+    caption = [f"all: {'  '.join(recalls)}"]
+    if intervals is not None and intervals.AP is not None and intervals.AP50 is not None:
+        pictures = many(intervals.pictures, "picture")
+        caption.append(f"AP {interval_text(intervals.AP)} ({pictures})")
+        caption.append(f"AP50 {interval_text(intervals.AP50)}")
     table = Table(
         title=escape(title),
         title_justify="left",
-        caption=f"all: {'  '.join(recalls)}",
+        caption="\n".join(caption),
         caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -118,13 +218,25 @@ def metrics_table(result: Evaluation, title: str) -> Table:
     columns = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
     for column in ("boxes", *columns):
         table.add_column(column, justify="right", no_wrap=True, min_width=5)
+    if intervals is not None:
+        table.add_column("AP 95 %", justify="right", no_wrap=True)
     boxes = sum(row.boxes for row in result.per_class)
     numbers = (_number(result.metrics[name]) for name in columns)
-    table.add_row("all", str(boxes), *numbers, style="bold", end_section=True)
-    for row in result.per_class:
-        by_class = (_number(row.AP), _number(row.AP50), "", "", "", "", _number(row.AR100))
-        table.add_row(escape(row.name), str(row.boxes), *by_class)
+    ranges = [] if intervals is None else [_range(row) for row in (intervals.AP, *intervals.per_class)]
+    table.add_row("all", str(boxes), *numbers, *ranges[:1], style="bold", end_section=True)
+    sizes = result.evaluator.per_class_sizes()
+    for place, (row, size) in enumerate(zip(result.per_class, sizes, strict=True), start=1):
+        by_class = (row.AP, row.AP50, row.AP75, size.APs, size.APm, size.APl, row.AR100)
+        cells = (_number(value) for value in by_class)
+        table.add_row(escape(row.name), str(row.boxes), *cells, *ranges[place : place + 1])
     return table
+
+
+def _range(interval: Interval | None) -> str:
+    """``.52-.58``: no zero in front, so that the table stays within 80 columns."""
+    if interval is None:
+        return "-"
+    return "-".join(f"{side:.2f}".removeprefix("0") for side in (interval.low, interval.high))
 
 
 def _number(value: float | None) -> str:

@@ -8,23 +8,30 @@ from rich.console import Console
 
 from foveal.build import build_records
 from foveal.config.load import load_config
-from foveal.config.schema import CocoSource, VocSource
+from foveal.config.schema import CocoSource, FileSource
 from foveal.data.layout import Layout, find_layout
 from foveal.data.shapes import make_shapes, write_shapes
 from foveal.data.split import VAL_SHARE, SplitFile, split_source
-from foveal.diagnosis.proposal import SHAPES_PICTURES, SHAPES_SIZE, SHAPES_VAL, Parts, data_text, shapes_text
+from foveal.diagnosis.proposal import (
+    SHAPES_PICTURES,
+    SHAPES_SIZE,
+    SHAPES_VAL,
+    Parts,
+    data_text,
+    shapes_text,
+    source_values,
+)
 from foveal.errors import DataError, UsageError
 from foveal.files import write_text
 from foveal.verbs.summary import describe_data
-
-Source = CocoSource | VocSource
 
 
 def init(
     source: str | Path, output: Path, force: bool = False, quiet: bool = False, pictures: Path | None = None
 ) -> Path:
-    """Writes a commented configuration for a folder of labelled pictures, a COCO JSON file, or ``shapes``.
+    """Writes a commented configuration for a folder of labelled pictures, for one label file, or for ``shapes``.
 
+    source: a folder, a COCO JSON, a data.yaml, a CSV file, or the word ``shapes``.
     output: the YAML file; one that is there is only replaced with ``force``. Where the data has one part alone,
     two fixed parts of it are written beside the configuration; the data's own folder is never written to.
     pictures: with ``shapes``, a new folder that the pictures and their COCO labels are written into.
@@ -85,7 +92,9 @@ def _tell(parts: Parts, console: Console) -> None:
 
 def read_parts(root: Path, output: Path) -> tuple[Parts, tuple[SplitFile, ...]]:
     """The data as it will be trained and measured on, and the files that must be written for it."""
-    train_source, val_source, note = choose_parts(find_layout(root))
+    layout = find_layout(root)
+    train_source, val_source, note = choose_parts(layout)
+    test = layout.parts.get("test")
     train = build_records(train_source)
     val = build_records(val_source) if val_source is not None else None
     files: tuple[SplitFile, ...] = ()
@@ -104,6 +113,9 @@ def read_parts(root: Path, output: Path) -> tuple[Parts, tuple[SplitFile, ...]]:
                 "val is MISSING: too few pictures to hold some out. No AP is measured and the last weights count\n"
                 "as the best. Label more pictures and add  val: {format: ..., annotations: ...}  here."
             )
+    if test is not None and test not in (train_source, val_source) and note == "":
+        note = _test_note(test, output)
+    note = "\n".join([note, *layout.notes]).strip()
     if not (~train.crowd).any():
         raise DataError(
             f"{train_source.annotations}: no usable box in {len(train)} pictures; nothing to train on"
@@ -111,7 +123,17 @@ def read_parts(root: Path, output: Path) -> tuple[Parts, tuple[SplitFile, ...]]:
     return Parts(train_source, train, val_source, val, note), files
 
 
-def choose_parts(layout: Layout) -> tuple[Source, Source | None, str]:
+def _test_note(test: FileSource, output: Path) -> str:
+    values = source_values(test, output.absolute().parent)
+    text = ", ".join(f"{key}: {value}" for key, value in values.items())
+    return (
+        "The data's test part is not used here: keep it for a last measurement, when everything is chosen. To\n"
+        f"measure on it, put this at val: in a copy of this file, and give that to foveal evaluate --data:\n"
+        f"{{{text}}}"
+    )
+
+
+def choose_parts(layout: Layout) -> tuple[FileSource, FileSource | None, str]:
     """Training source, validation source, and what to say about them."""
     parts = layout.parts
     train, val, test = parts.get("train"), parts.get("val"), parts.get("test")

@@ -19,6 +19,7 @@ from foveal.errors import DataError, DiskError
 from foveal.files import free_name, write_text
 from foveal.runtime.detections import Detections
 from foveal.runtime.predictor import Predictor
+from foveal.runtime.tiling import TileSize
 
 
 class Prediction(NamedTuple):
@@ -49,19 +50,22 @@ def predict(
     backend: str = "torch",
     precision: str = "fp32",
     calibration: Path | None = None,
+    tiles: TileSize | None = None,
+    overlap: float | None = None,
 ) -> PredictResult:
     """Detect on files, folders and globs; write drawn pictures and ``detections.json`` into ``output``.
 
     score_thresh: one threshold for all classes; default: those stored in the checkpoint. everything: all
-    detections over the model's own score_thresh. backend, precision, calibration: as in ``Predictor``, the last as
-    files, folders or globs. A picture that cannot be read is named and left out; DataError where none could be
-    read. An ``output`` that exists is not touched: a numbered one is made beside it.
+    detections over the model's own score_thresh. backend, precision, calibration, tiles, overlap: as in
+    ``Predictor``, pictures to calibrate on as files, folders or globs. A picture that cannot be read is named and
+    left out; DataError where none could be read. An ``output`` that exists is not touched: a numbered one is made
+    beside it.
     """
     console = Console(quiet=quiet, stderr=True)
     paths = find_pictures(sources)
     examples = None if calibration is None else find_pictures([str(calibration)])
     threshold = 0.0 if everything else score_thresh
-    predictor = Predictor(checkpoint, device, threshold, backend, precision, examples)
+    predictor = Predictor(checkpoint, device, threshold, backend, precision, examples, tiles, overlap)
     output = free_name(output)
     done: list[Prediction] = []
     failed: list[tuple[Path, str]] = []

@@ -18,6 +18,7 @@ from foveal.build import (
     build_inference,
     build_loader,
     build_records,
+    build_tiling,
     with_class_balance,
 )
 from foveal.checkpoint.format import CheckpointHeader, load_checkpoint, save_checkpoint
@@ -25,27 +26,50 @@ from foveal.checkpoint.transfer import carry_over
 from foveal.config.dump import dump_config
 from foveal.config.load import data_of, load_config
 from foveal.config.schema import Config
+from foveal.data.loader import Loader
 from foveal.data.records import Records
+from foveal.data.tiled import TiledRecords
+from foveal.diagnosis.health.history import facts_of
+from foveal.diagnosis.health.watch import HealthWatch
+from foveal.diagnosis.report.environment import write_environment
+from foveal.diagnosis.report.gather import ENVIRONMENT
+from foveal.diagnosis.report.writing import PAGE
 from foveal.engine.device import trainer_hardware, world_size
 from foveal.engine.fit import FitResult, fit
+from foveal.engine.health import HEALTH
 from foveal.engine.logs import METRICS
 from foveal.engine.random_state import seed_everything
 from foveal.engine.saving import BEST_WEIGHTS, LAST, LAST_WEIGHTS, PREVIOUS
 from foveal.errors import DataError, ModelFileError, UsageError
 from foveal.files import free_name, write_bytes, write_text
 from foveal.metrics.coco import CocoEvaluator
-from foveal.metrics.thresholds import best_f1_thresholds
 from foveal.models.detector import Detector
 from foveal.ops.letterbox import size_policy
 from foveal.runtime.draw import draw_batch
+from foveal.runtime.tiled_evaluation import coco_evaluator
+from foveal.runtime.tiling import tiling_policy
 from foveal.runtime.validation_set import check_common_class
 from foveal.types import ClassNames
-from foveal.verbs.evaluate import Evaluation, evaluate, write_evaluation
-from foveal.verbs.summary import describe_data
+from foveal.verbs.evaluate import Evaluation, evaluate, with_galleries, write_evaluation
+from foveal.verbs.report import report_after_training
+from foveal.verbs.summary import describe_data, describe_tiles
 
 CONFIG_FILE = "config.yaml"
 EVALUATION_FILE = "evaluation.json"
-RUN_FILES = (CONFIG_FILE, EVALUATION_FILE, BEST_WEIGHTS, LAST_WEIGHTS, METRICS, LAST, PREVIOUS)
+GALLERIES = "galleries"
+RUN_FILES = (
+    CONFIG_FILE,
+    ENVIRONMENT,
+    EVALUATION_FILE,
+    GALLERIES,
+    PAGE,
+    BEST_WEIGHTS,
+    LAST_WEIGHTS,
+    METRICS,
+    HEALTH,
+    LAST,
+    PREVIOUS,
+)
 """What a run writes: none of it may be there when another begins."""
 
 
@@ -106,18 +130,22 @@ def train(
         console.print(f"backbone: {detector.backbone.transfer_report}", soft_wrap=True, markup=False)
     if resume is None:
         write_text(folder / CONFIG_FILE, dump_config(settings))
+        write_environment(folder)
+    train_loader = _loader(train_records, settings, "train", console)
+    val_loader = None if val_records is None else _loader(val_records, settings, "val", console)
     result = fit(
         detector,
         build_criterion(settings.model),
         build_inference(detector, settings.model).postprocess,
-        build_loader(train_records, settings, train=True),
-        None if val_records is None else build_loader(val_records, settings, train=False),
-        None if val_records is None else CocoEvaluator(val_records.ground_truth()),
+        train_loader,
+        val_loader,
+        None if val_loader is None else _evaluator(val_loader, settings),
         settings.training,
         folder,
         weights_writer(settings, classes),
         resume,
         quiet,
+        HealthWatch(facts_of(settings, train_loader.dataset.records, start_from is not None)),
     )
     best = None
     if val_records is not None:
@@ -127,9 +155,12 @@ def train(
             device=settings.training.device,
             workers=data_of(settings).workers,
             quiet=quiet,
+            thresholds="f1",
         )
+        best = with_galleries(best, folder / GALLERIES)
         write_evaluation(best, folder / EVALUATION_FILE, result.best_file)
         _store_thresholds(result.best_file, best)
+    report_after_training(folder, console)
     console.print(f"run folder: {folder}", soft_wrap=True, markup=False)
     return TrainResult(folder, result, best)
 
@@ -169,6 +200,18 @@ def load_data(settings: Config) -> tuple[Records, Records | None]:
     return train_records, val_records
 
 
+def _loader(records: Records, settings: Config, split: str, console: Console) -> Loader:
+    loader = build_loader(records, settings, train=split == "train")
+    seen = loader.dataset.records
+    if isinstance(seen, TiledRecords):
+        console.print(describe_tiles(split, seen), soft_wrap=True, markup=False)
+    return loader
+
+
+def _evaluator(val_loader: Loader, settings: Config) -> CocoEvaluator:
+    return coco_evaluator(val_loader.dataset.records, settings.model.postprocessor.params)
+
+
 def weights_writer(
     settings: Config, classes: ClassNames
 ) -> Callable[[Path, Mapping[str, Tensor], dict[str, Any]], None]:
@@ -179,16 +222,17 @@ def weights_writer(
 def _save(
     settings: Config, classes: ClassNames, path: Path, state: Mapping[str, Tensor], facts: dict[str, Any]
 ) -> None:
-    policy = size_policy(*data_of(settings).image_size)
+    data = data_of(settings)
+    policy = size_policy(*data.image_size) | tiling_policy(build_tiling(data.tiles))
     header = CheckpointHeader(settings.model_dump(mode="json"), classes, policy, facts=facts)
     save_checkpoint(path, state, header)
 
 
 def _store_thresholds(file: Path, best: Evaluation) -> None:
     """Write each class's best-F1 threshold into the checkpoint; ``predict`` goes by them."""
-    thresholds = best_f1_thresholds(best.evaluator.ground_truth, best.evaluator.columns())
+    assert best.analysis is not None
     header, state = load_checkpoint(file)
-    save_checkpoint(file, state, replace(header, thresholds=thresholds))
+    save_checkpoint(file, state, replace(header, thresholds=best.analysis.thresholds.values))
 
 
 def _settings(

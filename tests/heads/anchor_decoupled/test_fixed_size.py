@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from foveal.heads.anchor_decoupled import criterion as criterion_room
+from foveal.heads.anchor_decoupled import statistics as statistics_room
 from foveal.heads.anchor_decoupled import targets as targets_room
 from foveal.heads.anchor_decoupled.criterion import AnchorCriterion, focal, quality_focal
 from foveal.heads.anchor_decoupled.network import AnchorDecoupledHead
@@ -128,7 +129,7 @@ def fixed_size(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """A switch: the form for CUDA also on the CPU."""
 
     def switch(on: bool) -> None:
-        for room in (criterion_room, targets_room, matcher_room):
+        for room in (criterion_room, targets_room, matcher_room, statistics_room):
             monkeypatch.setattr(room, "needs_fixed_size", lambda _: on)
 
     return switch
@@ -148,7 +149,10 @@ def test_losses_on_cuda_wait_for_nothing(
         criterion = CRITERIA[name](ASSIGNERS[assigner])
     with mode, WithoutWaiting():
         found = criterion(outputs, targets)
-    assert all(value.is_cuda for value in (*found.losses.values(), *found.stats.values()))
+        assert found.inspect is not None
+        shares = found.inspect()
+    values = (*found.losses.values(), *found.stats.values(), *found.totals.values(), *shares.values())
+    assert all(value.is_cuda for value in values)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from foveal.errors import ConfigWarning
+from foveal.heads.anchor_decoupled import statistics
 from foveal.heads.anchor_decoupled.targets import Assigner, Assignment, assign
 from foveal.ops.box_coder import BoxCoder, CentreCoder
 from foveal.ops.box_loss import ciou_loss, diou_loss, giou_loss, l1_loss, smooth_l1_loss
@@ -20,7 +21,7 @@ from foveal.ops.focal_loss import quality_focal_loss, sigmoid_focal_loss
 from foveal.ops.fused_focal import compiler_works, fused_focal_loss, fused_quality_focal_loss
 from foveal.ops.iou import box_iou
 from foveal.ops.mining import cross_entropy_of_anchors
-from foveal.types import IGNORE, AnchorLevel, HeadOutputs, LossOutput, Target
+from foveal.types import AnchorLevel, HeadOutputs, LossOutput, Target
 
 Miner = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(losses [N] of one picture's anchors, labels [N], anchors [N, 4]) -> labels, IGNORE where left out."""
@@ -121,7 +122,6 @@ class AnchorCriterion(nn.Module):
     def forward(self, outputs: HeadOutputs, targets: Sequence[Target]) -> LossOutput:
         """outputs of B pictures, one target each. Losses by name: ``cls`` and ``box``."""
         assignment = assign(outputs.anchors, targets, self.assigner)
-        stats = _stats(assignment.labels, outputs.anchors)
         counted = (
             assignment.labels if self.miner is None else self._mine(self.miner, outputs, assignment.labels)
         )
@@ -132,7 +132,24 @@ class AnchorCriterion(nn.Module):
             positives = self._positives(assignment.labels, cls.dtype)
             cls, box = cls / positives, box / positives
         losses = {"cls": cls * self.class_weight, "box": box * self.box_weight}
-        return LossOutput(losses, stats)
+        return LossOutput(
+            losses,
+            statistics.of_assignment(assignment, targets, outputs.anchors),
+            {"positives_of_class": statistics.positives_of_class(assignment.labels, outputs)},
+            partial(self._shares, outputs, assignment, counted),
+        )
+
+    @torch.no_grad()
+    def _shares(self, outputs: HeadOutputs, assignment: Assignment, counted: Tensor) -> dict[str, Tensor]:
+        """Whose the class loss is, by ``statistics.class_loss_parts``, as shares of the whole."""
+        sizes = [len(level.boxes) for level in outputs.anchors]
+        parts = (x.split(sizes, dim=1) for x in (assignment.labels, assignment.box, counted))
+        sums = []
+        for logits, deltas, level, label, row, cls_label in zip(*outputs, *parts, strict=True):
+            _, quality = self._box_sum(deltas, level, label, assignment.boxes, row)
+            entries = logits.flatten(0, 1), cls_label.flatten(), quality.flatten()
+            sums.append(statistics.class_loss_parts(self.class_loss, *entries))
+        return statistics.shares(torch.stack(sums).sum(dim=0))
 
     @torch.no_grad()
     def _positives(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
@@ -230,17 +247,3 @@ def _mean_over_processes(value: Tensor) -> Tensor:
         dist.all_reduce(value)
         value = value / dist.get_world_size()
     return value
-
-
-@torch.no_grad()
-def _stats(labels: Tensor, levels: Sequence[AnchorLevel]) -> dict[str, Tensor]:
-    """Per picture: objects, objects per level, ignored anchors."""
-    objects = (labels >= 0).float()
-    stats = {
-        "positives": objects.sum(dim=1).mean(),
-        "ignored": (labels == IGNORE).float().sum(dim=1).mean(),
-    }
-    per_level = objects.split([len(level.boxes) for level in levels], dim=1)
-    for level, share in zip(levels, per_level, strict=True):
-        stats[f"positives_stride_{level.stride}"] = share.sum(dim=1).mean()
-    return stats

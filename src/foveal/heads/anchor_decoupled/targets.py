@@ -27,6 +27,8 @@ class Assignment(NamedTuple):
     """[B, N] row of ``boxes``, where the anchor is an object."""
     boxes: Tensor
     """[M, 4] boxes of all pictures, and a row that is no one's, so that there always is one."""
+    counts: tuple[int, ...] = ()
+    """Rows of ``boxes`` that are of each picture, in order, after the first."""
 
 
 @torch.no_grad()
@@ -45,7 +47,10 @@ def assign(levels: Sequence[AnchorLevel], targets: Sequence[Target], assigner: A
         count += len(solid)
     rows = torch.stack(box)
     return Assignment(
-        torch.where(rows > 0, torch.cat(labels)[rows], torch.stack(matched)), rows, torch.cat(boxes)
+        torch.where(rows > 0, torch.cat(labels)[rows], torch.stack(matched)),
+        rows,
+        torch.cat(boxes),
+        tuple(len(part) for part in boxes[1:]),
     )
 
 

@@ -1,0 +1,16 @@
+"""The command: parses arguments and calls one verb. The order of the imports is that of ``foveal --help``."""
+
+from __future__ import annotations
+
+from foveal.cli import data as data
+from foveal.cli import model as model
+from foveal.cli import study as study
+from foveal.cli.program import app, config_app
+from foveal.exits import run
+
+app.add_typer(config_app, name="config")
+
+
+def main() -> None:
+    """Entry point: runs the command and ends the process."""
+    run(app)

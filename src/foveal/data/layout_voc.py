@@ -1,0 +1,48 @@
+"""Which folders of Pascal VOC XML files a folder holds, and where their pictures are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from foveal.config.schema import FileSource, VocSource
+from foveal.data.parts import PICTURE_FOLDERS, Part, part_of, part_of_folder
+from foveal.errors import DataError
+
+
+def voc_parts(folders: list[Path], root: Path) -> dict[Part, FileSource]:
+    parts: dict[Part, FileSource] = {}
+    for folder in folders:
+        images = _picture_folder(folder)
+        if images is None:
+            continue
+        images_text = None if images == folder else str(images.absolute())
+        lists = folder.parent / "ImageSets" / "Main"
+        splits = {part: lists / f"{part}.txt" for part in ("train", "val", "trainval", "test")}
+        present = {part_of(name): file for name, file in splits.items() if file.is_file()}
+        for part, file in present.items() or {None: None}.items():
+            key: Part = part or part_of_folder(folder, root) or part_of_folder(folder.parent, root) or "all"
+            if key in parts:
+                raise DataError(
+                    f"{folder}: a second folder of XML files for '{key}', after {parts[key].annotations}; "
+                    "give one of the two folders"
+                )
+            parts[key] = VocSource(
+                format="voc",
+                annotations=str(folder.absolute()),
+                images=images_text,
+                split=str(file.absolute()) if file else None,
+            )
+    return parts
+
+
+def _picture_folder(folder: Path) -> Path | None:
+    """Where the pictures of a folder of XML files are: beside them, or in a folder next to theirs."""
+    stems = {file.stem for file in folder.iterdir() if file.suffix.lower() == ".xml"}
+    for candidate in [folder, *(folder.parent / name for name in PICTURE_FOLDERS)]:
+        if not candidate.is_dir():
+            continue
+        if any(
+            f.stem in stems and f.suffix.lower() not in (".xml", ".txt", ".json") for f in candidate.iterdir()
+        ):
+            return candidate
+    return None

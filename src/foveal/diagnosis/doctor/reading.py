@@ -1,0 +1,115 @@
+"""A folder, a label file or a configuration -> its parts, read with everything that a diagnosis needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from foveal.build import build_records
+from foveal.config.load import load_config
+from foveal.config.schema import Config, Source
+from foveal.data.account import Meaning, full_account
+from foveal.data.builder import NothingToLearnError
+from foveal.data.layout import find_layout
+from foveal.data.records import Records
+from foveal.diagnosis.doctor.part import Part
+from foveal.errors import DataError, UsageError
+from foveal.types import ClassNames
+
+CONFIG_SUFFIXES = frozenset({".yaml", ".yml"})
+
+
+class Case(NamedTuple):
+    """What is to be examined."""
+
+    parts: list[Part]
+    config: Config | None
+    """None where data was given, not a configuration."""
+    classes: list[str] | None
+    """The classes that are wanted, where a configuration says so."""
+
+
+def read_case(source: Path, overrides: Sequence[str] = ()) -> Case:
+    """Read every part. overrides: ``key.sub=value``, of a configuration.
+
+    DataError where no labels are found, or those of no part can be read; UsageError for overrides of plain data.
+    """
+    config = _config(source, overrides)
+    if overrides and config is None:
+        raise UsageError(f"{overrides[0]}: settings go with a configuration, and {source} is data")
+    if config is not None and config.data is not None:
+        sources: dict[str, Source] = {"train": config.data.train}
+        if config.data.val is not None:
+            sources["val"] = config.data.val
+        classes = config.data.classes
+    else:
+        config, classes = None, None
+        sources = {str(name): part for name, part in find_layout(source).parts.items()}
+    return Case(read_parts(sources, classes), config, classes)
+
+
+def read_parts(
+    sources: Mapping[str, Source], classes: list[str] | None, meaning: Mapping[str, Meaning] | None = None
+) -> list[Part]:
+    """Parts in the order train, val, test. A list of train and val together is left out beside them.
+
+    A part whose labels cannot be read is there without pictures; DataError where that is so of all.
+
+    meaning: of a part's boxes, where it is another than its reader's.
+    """
+    order = ("train", "all", "trainval", "val", "test")
+    names = sorted(sources, key=lambda name: order.index(name) if name in order else len(order))
+    if "trainval" in names and "train" in names:
+        names.remove("trainval")
+    parts, errors = [], []
+    for name in names:
+        try:
+            parts.append(read_part(name, sources[name], classes, (meaning or {}).get(name)))
+        except DataError as error:
+            errors.append(error)
+            parts.append(Part(name, _nothing(sources[name]), sources[name], str(error)))
+    if len(errors) == len(parts):
+        raise errors[0]
+    return parts
+
+
+def read_part(name: str, source: Source, classes: list[str] | None, meaning: Meaning | None = None) -> Part:
+    """One part; one without a usable box is no error here. DataError where its labels cannot be read at all."""
+    try:
+        with full_account(meaning):
+            return Part(name, build_records(source, classes), source)
+    except NothingToLearnError as error:
+        return Part(name, error.records, source, str(error))
+
+
+def _nothing(source: Source) -> Records:
+    """The records of labels that cannot be read."""
+    none, rows = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
+    return Records(
+        root=Path(getattr(source, "annotations", ".")).parent,
+        files=np.empty(0, dtype=np.str_),
+        image_ids=none,
+        heights=none,
+        widths=none,
+        offsets=np.zeros(1, dtype=np.int64),
+        boxes=rows.reshape(0, 4),
+        labels=none,
+        crowd=rows.astype(bool),
+        area=rows,
+        classes=ClassNames((), ()),
+    )
+
+
+def _config(source: Path, overrides: Sequence[str]) -> Config | None:
+    """The configuration in a YAML file, unless the file is a list of YOLO's parts and classes."""
+    if source.suffix.lower() not in CONFIG_SUFFIXES or not source.is_file():
+        return None
+    head = source.read_text(encoding="utf-8", errors="replace")
+    if any(line.startswith("data:") for line in head.splitlines()):
+        return load_config(source, overrides)
+    if any(line.startswith(("names:", "nc:")) for line in head.splitlines()):
+        return None
+    return load_config(source, overrides)

@@ -1,0 +1,75 @@
+"""Small pictures of what was found, as data addresses for a page that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw
+
+from foveal.diagnosis.doctor.part import Hit, Part
+from foveal.errors import DataError
+
+SIDE = 240
+PER_RULE, MOST = 3, 36
+QUALITY = 80
+COLOUR = (255, 64, 32)
+OTHERS = (70, 140, 255)
+MOST_BOXES = 200
+
+
+class Shown(NamedTuple):
+    """A picture with the box of a finding in red and the picture's others in blue."""
+
+    rule: str
+    where: str
+    message: str
+    address: str
+    """``data:image/jpeg;base64,...``"""
+
+
+def thumbnails(hits: Sequence[Hit], parts: Sequence[Part]) -> list[Shown]:
+    """The first few of every rule, up to MOST in all; those that cannot be drawn are left out."""
+    by_name = {part.name: part for part in parts}
+    counts: dict[str, int] = {}
+    shown: list[Shown] = []
+    for hit in hits:
+        rule = hit.finding.rule
+        if hit.spot is None or counts.get(rule, 0) >= PER_RULE or hit.spot.part not in by_name:
+            continue
+        try:
+            jpeg = _draw(by_name[hit.spot.part], hit)
+        except (DataError, OSError, ValueError):
+            continue
+        counts[rule] = counts.get(rule, 0) + 1
+        address = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+        shown.append(Shown(rule, hit.finding.where, hit.finding.message, address))
+        if len(shown) == MOST:
+            break
+    return shown
+
+
+def _draw(part: Part, hit: Hit) -> bytes:
+    assert hit.spot is not None
+    image = Image.fromarray(part.records.load(hit.spot.picture))
+    zoom = SIDE / max(image.size)
+    image = image.resize((max(1, round(image.width * zoom)), max(1, round(image.height * zoom))))
+    pen = ImageDraw.Draw(image)
+    for box in part.records.rows(hit.spot.picture).boxes[:MOST_BOXES].tolist():
+        _rectangle(pen, box, zoom, OTHERS, 1)
+    if hit.spot.box is not None:
+        _rectangle(pen, list(hit.spot.box), zoom, COLOUR, 2)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=QUALITY)
+    return stream.getvalue()
+
+
+def _rectangle(
+    pen: ImageDraw.ImageDraw, box: list[float], zoom: float, colour: tuple[int, int, int], width: int
+) -> None:
+    """A box, also one that is turned inside out or far outside."""
+    x1, y1, x2, y2 = (min(max(value * zoom, -9.0), SIDE + 9.0) if value == value else 0.0 for value in box)
+    low, high = (min(x1, x2), min(y1, y2)), (max(x1, x2), max(y1, y2))
+    pen.rectangle((*low, *high), outline=colour, width=width)

@@ -1,0 +1,1 @@
+"""One offline HTML page about one run or several: ``gather`` reads, ``sections`` choose, ``page`` renders."""

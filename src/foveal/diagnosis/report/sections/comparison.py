@@ -1,0 +1,64 @@
+"""Several runs side by side: what came out, and what was set differently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from foveal.diagnosis.report.blocks import (
+    MISSING,
+    Block,
+    Cell,
+    Column,
+    Row,
+    Section,
+    Table,
+    points,
+    range_words,
+)
+from foveal.diagnosis.report.gather import Run
+from foveal.diagnosis.report.measured import comparable, interval
+from foveal.diagnosis.report.sections.configuration import settings_table
+
+LEAD = "The runs beside one another; each keeps its colour on the whole page."
+
+
+def comparison(runs: Sequence[Run]) -> Section | None:
+    """None for a single run."""
+    if len(runs) < 2:
+        return None
+    blocks: list[Block] = [_results(runs), settings_table(runs)]
+    return Section("comparison", "Comparison", LEAD, blocks)
+
+
+def _results(runs: Sequence[Run]) -> Table:
+    scores = [run.metric("AP") for run in runs]
+    fair = comparable(runs)
+    best = max((score for score in scores if score is not None), default=None) if fair else None
+    rows: list[Row] = []
+    for place, run in enumerate(runs):
+        score = scores[place]
+        behind = "" if score is None or best is None or score == best else f"{100 * (score - best):.1f}"
+        steps = max((curve[-1][0] for curve in run.curves.values() if curve), default=None)
+        rows.append(
+            [
+                Cell(run.name, run=place),
+                Cell(points(score), score is not None and score == best, range_words(interval(run, "AP"))),
+                *([behind or MISSING] if fair else []),
+                Cell(points(run.metric("AP50")), note=range_words(interval(run, "AP50"))),
+                points(run.metric("AP75")),
+                points(run.metric("AR100")),
+                MISSING if steps is None else f"{steps:,}",
+                MISSING if run.weights is None else f"{sum(run.weights.parameters.values()) / 1e6:.1f} M",
+            ]
+        )
+    columns = [
+        Column("run", numeric=False),
+        Column("AP"),
+        *([Column("to the best")] if fair else []),
+        Column("AP50"),
+        Column("AP75"),
+        Column("AR100"),
+        Column("steps"),
+        Column("parameters"),
+    ]
+    return Table(columns, rows, caption="Results, of 100; small: 95 % interval")

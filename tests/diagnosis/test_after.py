@@ -1,0 +1,237 @@
+"""What is read off a model after training: damage that is done to labels must come out on top."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from foveal.data.records import Records
+from foveal.data.shapes import make_shapes
+from foveal.diagnosis.after.analysis import STORED, Analysis, analyse, as_json
+from foveal.diagnosis.after.findings import findings
+from foveal.diagnosis.after.galleries import ROWS_FILE, write_galleries
+from foveal.diagnosis.after.suspects import TITLES, Suspect, suspects
+from foveal.diagnosis.after.text import all_lines, detail_tables, error_lines
+from foveal.errors import DataError
+from foveal.metrics.coco import CocoEvaluator
+from foveal.metrics.errors import ERROR_KINDS
+from foveal.metrics.thresholds import ThresholdRule
+
+HOSTILE = ("=HYPERLINK(1)", "[red]</script>")
+
+
+@pytest.fixture(scope="module")
+def records() -> Records:
+    plain = make_shapes(16, 2, 160, seed=5, empty_share=0.0)
+    return replace(plain, classes=plain.classes._replace(names=HOSTILE))
+
+
+def analysed(records: Records, boxes: Any, labels: Any, scores: Any, **options: Any) -> Analysis:
+    """Detections as columns over all boxes of the records, in their order."""
+    evaluator = CocoEvaluator(records.ground_truth())
+    for picture, image_id in enumerate(records.image_ids.tolist()):
+        span = slice(records.offsets[picture], records.offsets[picture + 1])
+        evaluator.add(image_id, boxes[span], scores[span], labels[span])
+    return analyse(evaluator, samples=10, **options)
+
+
+def perfect(records: Records, truth: Records | None = None, **options: Any) -> Analysis:
+    """A model that finds what ``records`` say, measured on ``truth``, which differs from it in values only."""
+    scores = np.random.default_rng(0).uniform(0.6, 0.95, len(records.labels))
+    return analysed(truth or records, records.boxes, records.labels, scores, **options)
+
+
+def alone(records: Records) -> int:
+    """A box well off its picture's edge and of usual size."""
+    sizes = (records.boxes[:, 2:] - records.boxes[:, :2]).prod(axis=1)
+    middle = np.abs(records.boxes - 80).max(axis=1)
+    usual = np.abs(np.argsort(np.argsort(sizes)) - len(sizes) / 2)
+    return int(np.argmin(middle + usual))
+
+
+def first(result: Analysis, gallery: str) -> Suspect:
+    rows = suspects(result)[gallery]
+    assert rows, gallery
+    return rows[0]
+
+
+def test_nothing_wrong_nothing_to_show(records: Records) -> None:
+    result = perfect(records)
+    assert not any(suspects(result).values())
+    assert [row.rule for row in findings(result) if row.rule.startswith("errors_")] == []
+    assert error_lines(result) == []
+
+
+def test_a_wrong_class_is_found(records: Records) -> None:
+    row = alone(records)
+    labels = records.labels.copy()
+    labels[row] = 1 - labels[row]
+    suspect = first(perfect(records, replace(records, labels=labels)), "wrong_class")
+    assert suspect.truth == row
+    assert suspect.why == f"labelled {HOSTILE[labels[row]]}, seen as {HOSTILE[1 - labels[row]]}"
+    assert suspect.iou == pytest.approx(1.0)
+
+
+def test_a_shifted_box_is_found(records: Records) -> None:
+    row = alone(records)
+    boxes = records.boxes.copy()
+    boxes[row] += 0.45 * np.tile([boxes[row, 2] - boxes[row, 0], 0], 2)
+    suspect = first(perfect(records, replace(records, boxes=boxes)), "box_off")
+    assert (suspect.truth, suspect.detection) == (row, row)
+    assert 0.3 < suspect.iou < 0.5
+
+
+def test_a_missing_label_is_found(records: Records) -> None:
+    """The label is put elsewhere as a crowd of no size to speak of, so that the rows stay as they are."""
+    row = alone(records)
+    boxes, crowd = records.boxes.copy(), records.crowd.copy()
+    boxes[row], crowd[row] = [0, 0, 0.01, 0.01], True
+    result = perfect(records, replace(records, boxes=boxes, crowd=crowd))
+    rows = suspects(result)["missing_label"]
+    assert [suspect.detection for suspect in rows] == [row]
+    assert [suspect.why.split(",")[0] for suspect in suspects(result)["mistakes"]] == ["background"]
+
+
+def test_a_label_of_nothing_and_a_miss_are_found(records: Records) -> None:
+    row = alone(records)
+    scores = np.full(len(records.labels), 0.8)
+    boxes = records.boxes.copy()
+    boxes[row] = [0, 0, 0.01, 0.01]  # its detection is nowhere near
+    result = analysed(records, boxes, records.labels, scores, rule=ThresholdRule())
+    for gallery, why in (("misses", "no detection near it"), ("unsupported", "no detection on it")):
+        suspect = first(result, gallery)
+        assert (suspect.truth, suspect.why) == (row, why)
+
+
+def test_a_low_score_is_a_miss_at_the_threshold(records: Records) -> None:
+    row = alone(records)
+    scores = np.full(len(records.labels), 0.8)
+    scores[row] = 0.2
+    result = analysed(records, records.boxes, records.labels, scores, stored=dict.fromkeys(HOSTILE, 0.5))
+    assert result.rule == STORED
+    assert [(s.truth, s.why) for s in suspects(result)["misses"]] == [
+        (row, "found, but score 0.20 is too low")
+    ]
+    assert result.confusion.counts[records.labels[row], 2] == 1
+
+
+def test_the_errors_are_priced_in_words(records: Records) -> None:
+    """Every tenth box is not found: the line names the kind, the price, the counts and what helps."""
+    boxes = records.boxes.copy()
+    lost = np.arange(0, len(boxes), 10)
+    boxes[lost] = [0, 0, 0.01, 0.01]
+    result = analysed(records, boxes, records.labels, np.full(len(boxes), 0.8))
+    rows = {row.rule: row for row in findings(result)}
+    missed = rows["errors_missed"]
+    assert missed.severity == "warning"
+    assert missed.message.startswith(
+        f"missed {result.errors.points['missed']:.1f} points of AP50: {len(lost)} of "
+    )
+    assert f"of {len(boxes)} boxes that no detection finds" in missed.message
+    text = "\n".join(error_lines(result))
+    assert missed.message in text
+    assert missed.fix in "\n".join(all_lines(result))
+
+
+def test_precision_that_is_not_reached_is_told(records: Records) -> None:
+    boxes = np.tile([0, 0, 0.01, 0.01], (len(records.labels), 1))
+    result = analysed(records, boxes, records.labels, np.full(len(boxes), 0.8), rule=ThresholdRule(0.9))
+    told = [row for row in findings(result) if row.rule == "precision_unreached"]
+    assert [row.where for row in told] == list(HOSTILE)
+    assert told[0].message in "\n".join(error_lines(result))
+    assert not result.kept.any()
+
+
+def test_the_json_is_strict_and_complete(records: Records) -> None:
+    result = perfect(records)
+    content = json.loads(json.dumps(as_json(result), allow_nan=False))
+    assert list(content) == [
+        "intervals", "errors", "confusion", "curves", "calibration", "thresholds", "by_size",
+    ]  # fmt: skip
+    assert content["confusion"]["names"] == [*HOSTILE, None]
+    assert content["intervals"]["AP"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert set(content["errors"]["points"]) == set(ERROR_KINDS)
+    for curve in content["curves"]:
+        assert len(curve["threshold"]) == len(curve["precision"]) == len(curve["recall"]) <= 101
+    assert set(content["thresholds"]["values"]) == set(HOSTILE)
+    sizes = content["by_size"]["per_class"]
+    assert [sum(row["boxes"]) for row in sizes] == records.boxes_per_class()
+
+
+@pytest.mark.parametrize("what", ["no detection", "no box", "one picture"])
+def test_little_to_go_by(records: Records, what: str) -> None:
+    """Sections, words, tables and galleries stand on any set."""
+    none = np.zeros((0, 4)), np.zeros(0, dtype=np.int64), np.zeros(0)
+    if what == "no detection":
+        evaluator = CocoEvaluator(records.ground_truth())
+    else:
+        gone = records.offsets > (records.offsets[1] if what == "one picture" else -1)
+        offsets = np.where(gone, records.offsets[1] if what == "one picture" else 0, records.offsets)
+        count = int(offsets[-1])
+        few = replace(
+            records, offsets=offsets, boxes=records.boxes[:count], labels=records.labels[:count],
+            crowd=records.crowd[:count], area=records.area[:count],
+        )  # fmt: skip
+        evaluator = CocoEvaluator(few.ground_truth())
+        for image_id in records.image_ids.tolist()[:1]:
+            evaluator.add(image_id, *(none if what == "one picture" else (records.boxes[:1], [0.9], [0])))
+    result = analyse(evaluator, samples=5)
+    json.dumps(as_json(result), allow_nan=False)
+    assert len(detail_tables(result)) == 4
+    rows = suspects(result)
+    assert bool(rows["missing_label"]) == (what == "no box")
+    assert bool(rows["misses"]) == (what != "no box")
+    all_lines(result)
+
+
+def test_galleries_are_sheets_and_rows(records: Records, tmp_path: Path) -> None:
+    scores = np.full(len(records.labels), 0.8)
+    boxes = records.boxes.copy()
+    boxes[::4] = [0, 0, 8, 8]
+    result = analysed(records, boxes, records.labels, scores)
+    made = write_galleries(result, records, tmp_path, limit=7)
+    assert [gallery.name for gallery in made] == [name for name in TITLES if suspects(result)[name]]
+    listed = json.loads((tmp_path / ROWS_FILE).read_text())
+    assert listed == json.loads(json.dumps([gallery._asdict() for gallery in made]))
+    for gallery in made:
+        assert 0 < len(gallery.rows) <= 7
+        with Image.open(tmp_path / gallery.file) as sheet:
+            assert sheet.format == "JPEG"
+            assert sheet.width > 288
+    misses = next(gallery for gallery in made if gallery.name == "misses")
+    row = misses.rows[0]
+    assert row["file"] in records.files
+    assert row["label"]["class"] in HOSTILE
+    assert row["detection"] is None
+
+
+def test_the_crop_shows_its_place(records: Records, tmp_path: Path) -> None:
+    """The label's colour is on the sheet where the label is drawn; without a suspect there is no file."""
+    row = alone(records)
+    labels = records.labels.copy()
+    labels[row] = 1 - labels[row]
+    write_galleries(perfect(records, replace(records, labels=labels)), records, tmp_path)
+    sheet = np.asarray(Image.open(tmp_path / "wrong_class.jpg").convert("RGB")).astype(int)
+    orange = (np.abs(sheet - [255, 120, 0]).sum(axis=2) < 60).sum()
+    assert orange > 200
+    assert not (tmp_path / "box_off.jpg").exists()
+
+
+def test_a_picture_that_is_gone_is_left_out_of_the_sheet(records: Records, tmp_path: Path) -> None:
+    class Gone(Records):
+        def load(self, picture: int) -> Any:
+            raise DataError("gone")
+
+    boxes = records.boxes.copy()
+    boxes[::4] = [0, 0, 8, 8]
+    result = analysed(records, boxes, records.labels, np.full(len(boxes), 0.8))
+    fields = {name: getattr(records, name) for name in Records.__dataclass_fields__}
+    made = write_galleries(result, Gone(**fields), tmp_path)
+    assert made[0].rows
+    assert not list(tmp_path.glob("*.jpg"))

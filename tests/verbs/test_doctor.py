@@ -1,0 +1,219 @@
+"""``foveal doctor`` as a command: exit codes, files, a hostile set, and that nothing of the data is written to."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from tests.diagnosis.doctor.sets import read_labels, write_coco_set, write_labels
+from typer.testing import CliRunner
+
+from foveal.cli import app
+from foveal.data.coco import read_coco
+from foveal.data.records import FaultKind
+from foveal.diagnosis.doctor.rulebook import RULES
+from foveal.diagnosis.doctor.tables import cell, write_csv
+from foveal.errors import UsageError
+from foveal.verbs.doctor import doctor, examine
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOSTILE = '=HYPERLINK("x")<script>alert(1)</script>\x1b[2J&\''
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound") / "set"
+    write_coco_set(folder)
+    return folder
+
+
+@pytest.fixture
+def hurt(sound: Path, tmp_path: Path) -> Path:
+    """One class of a hostile name, one box of no width, one of the whole picture."""
+    folder = tmp_path / "hurt"
+    shutil.copytree(sound, folder)
+    content = read_labels(folder, "train")
+    content["categories"][0]["name"] = HOSTILE
+    content["annotations"][7]["bbox"] = [10, 10, 0, 20]
+    content["annotations"][8]["bbox"] = [0, 0, 144, 96]
+    write_labels(folder, "train", content)
+    return folder
+
+
+def run(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["doctor", *map(str, words)])
+    return result.exit_code, result.output
+
+
+def table(path: Path) -> list[list[str]]:
+    """Rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def log_of(copy: Path) -> list[dict[str, str]]:
+    """Rows of ``fixes.csv`` by column."""
+    header, *rows = table(copy / "fixes.csv")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_exit_codes(sound: Path, hurt: Path, tmp_path: Path) -> None:
+    code, text = run(sound, "--strict", "--pictures", "headers")
+    assert (code, "foveal init" in text) == (0, True)
+    code, text = run(hurt, "--pictures", "headers")
+    assert code == 3
+    assert re.search(
+        r"annotations/instances_train\.json: annotation 8: bbox is 0 wide", " ".join(text.split())
+    )
+    warned = tmp_path / "warned"
+    shutil.copytree(sound, warned)
+    content = read_labels(warned, "train")
+    content["annotations"].append({**content["annotations"][0], "id": 9999})
+    write_labels(warned, "train", content)
+    assert run(warned, "--pictures", "headers")[0] == 0
+    assert run(warned, "--pictures", "headers", "--strict")[0] == 3
+    assert run(sound, "--pictures", "some")[0] == 2
+
+
+def test_what_was_not_looked_at_is_said(sound: Path) -> None:
+    report = examine(sound, "headers").report
+    assert [f.where for f in report.findings if f.rule == "not_looked_at"] == ["train", "val"]
+    assert not [f for f in examine(sound, "sample").report.findings if f.rule == "not_looked_at"]
+
+
+def test_a_configuration_is_examined_at_its_own_size(sound: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    source = "{{format: coco, annotations: {0}/annotations/instances_{1}.json, images: {0}/images/{1}}}"
+    train, val = (source.format(sound, part) for part in ("train", "val"))
+    config.write_text(f"data:\n  train: {train}\n  val: {val}\n  image_size: [32, 32]\n")
+    findings = examine(config, "headers").report.findings
+    assert any(f.rule == "tiny_box" and "at training size" in f.message for f in findings)
+    config.write_text(f"data:\n  train: {train}\n  classes: [red circle, unicorn]\n")
+    findings = examine(config, "headers").report.findings
+    assert any(f.rule == "unknown_class" for f in findings)
+    assert any(f.rule == "class_without_boxes" and "'unicorn'" in f.message for f in findings)
+
+
+def test_the_files_hold_every_finding(hurt: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.json", "a.csv", "a.html")]
+    report = doctor(hurt, *files, quiet=True)
+    content = json.loads(files[0].read_text())
+    assert content["findings"] == [finding._asdict() for finding in report.findings]
+    assert content["counts"]["error"] == 2  # the box, and the class that val knows by its old name
+    rows = table(files[1])
+    assert rows[0] == ["rule", "severity", "where", "message", "fix"]
+    assert len(rows) == 1 + len(report.findings)
+    assert not [value for row in rows for value in row if value.startswith(("=", "+", "-", "@"))]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_cell_is_no_formula(text: str) -> None:
+    assert cell(text) == "'" + text
+
+
+def test_a_place_may_hold_anything_and_the_csv_stays_a_table(sound: Path, tmp_path: Path) -> None:
+    found = examine(sound, "headers")
+    first = found.report.hits[0]
+    bad = first.finding._replace(where="-2+3", message='a"b,c\nd', fix="@x")
+    found.report.hits.append(first._replace(finding=bad))
+    write_csv(found.report, tmp_path / "a.csv")
+    assert table(tmp_path / "a.csv")[-1][2:] == ["'-2+3", 'a"b,c\nd', "'@x"]
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_runs_nothing_and_loads_nothing(hurt: Path, tmp_path: Path) -> None:
+    doctor(hurt, html_file=tmp_path / "a.html", quiet=True)
+    text = (tmp_path / "a.html").read_text()
+    seen = _Tags()
+    seen.feed(text)
+    assert not seen.tags & {"script", "iframe", "object", "link", "a", "form", "input"}
+    assert not [name for name, _ in seen.attributes if name.startswith("on")]
+    assert all(
+        (value or "").startswith("data:image/jpeg") for name, value in seen.attributes if name == "src"
+    )
+    assert "default-src 'none'" in text
+    assert "prefers-color-scheme:dark" in text
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "<script>alert(1)</script>" in seen.text
+    assert "\x1b" not in text
+    assert "img" in seen.tags
+
+
+def test_a_terminal_is_not_moved_by_names(hurt: Path) -> None:
+    assert "\x1b[2J" not in run(hurt, "--pictures", "headers")[1]
+
+
+def test_fix_writes_a_copy_and_a_log(hurt: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in hurt.rglob("*") if path.is_file()}
+    copy = tmp_path / "copy"
+    doctor(hurt, fix=copy, merges=[f"{HOSTILE}=red circle"], quiet=True)
+    assert before == {path: path.read_bytes() for path in hurt.rglob("*") if path.is_file()}
+    rows = log_of(copy)
+    assert {row["rule"] for row in rows} == {"zero_size", "similar_classes"}
+    assert next(row for row in rows if row["rule"] == "zero_size")["after"] == "left out"
+    report = examine(copy).report
+    assert report.counts()["error"] == 0
+    assert HOSTILE not in report.parts[0].classes
+    with pytest.raises(UsageError, match="exists already"):
+        doctor(hurt, fix=copy, quiet=True)
+    with pytest.raises(UsageError, match="exists already"):
+        doctor(hurt, fix=hurt, quiet=True)
+
+
+def test_fix_restores_what_the_numbers_meant(sound: Path, tmp_path: Path) -> None:
+    folder, copy = tmp_path / "corners", tmp_path / "copy"
+    shutil.copytree(sound, folder)
+    content = read_labels(folder, "train")
+    for row in content["annotations"]:
+        x, y, width, height = row["bbox"]
+        row["bbox"] = [x, y, x + width, y + height]
+    write_labels(folder, "train", content)
+    doctor(folder, fix=copy, quiet=True)
+    original, mended = (
+        read_coco(place / "annotations" / "instances_train.json", place / "images" / "train")
+        for place in (sound, copy)
+    )
+    assert original.files.tolist() == mended.files.tolist()
+    assert original.labels.tolist() == mended.labels.tolist()
+    assert abs(original.boxes - mended.boxes).max() < 1e-9
+    rows = log_of(copy)
+    assert sum(row["rule"] == "xyxy_as_xywh" for row in rows) == len(original.labels)
+
+
+@pytest.mark.parametrize("text", ["a", "=b", "a=", "a=a"])
+def test_a_merge_needs_two_names(text: str, hurt: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="OLD=NEW"):
+        doctor(hurt, fix=tmp_path / "copy", merges=[text], quiet=True)
+
+
+def test_merging_a_class_that_is_not_there_names_those_that_are(sound: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no class 'cat'; there are .*red circle"):
+        doctor(sound, fix=tmp_path / "copy", merges=["cat=dog"], quiet=True)
+
+
+def test_every_fault_of_a_reader_has_a_rule_and_every_rule_is_documented() -> None:
+    assert set(get_args(FaultKind)) <= RULES.keys()
+    document = (REPOSITORY / "docs" / "doctor.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\w+)", document, re.MULTILINE))
+    assert rows == {name: rule.severity for name, rule in RULES.items()}
