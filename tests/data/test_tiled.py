@@ -14,7 +14,9 @@ from foveal.config.schema import Augment
 from foveal.data import tiled
 from foveal.data.coco import read_coco
 from foveal.data.loader import Loader, make_loader
+from foveal.data.pictures import Loaded, Pictures
 from foveal.data.records import Records
+from foveal.data.sampler import Item
 from foveal.data.shapes import ShapesRecords, make_shapes, write_shapes
 from foveal.data.tiled import TiledRecords, numbered_tiles, tile_records
 from foveal.data.voc import read_voc
@@ -114,7 +116,8 @@ def test_a_share_of_the_empty_tiles_is_kept_and_every_other_one(share: float) ->
 
 def test_pictures_no_larger_than_a_tile_train_as_without_tiles() -> None:
     """Empty ones included, to the last byte and id."""
-    whole = shapes(10, 64)
+    whole = make_shapes(10, 2, 64, seed=4, empty_share=0.5)
+    assert 0 < (np.diff(whole.offsets) == 0).sum() < 10
     tiles = tile_records(whole, HALVES, min_visible=0.9, keep_empty=0)
     augment = Augment(scale_jitter=(0.5, 1.5), crop=0.5, colour=0.5)
     loaders = [
@@ -260,6 +263,13 @@ def test_tiles_of_an_unreadable_picture_are_replaced_by_those_of_the_next_and_re
     assert set(ids) == {1, 3, 4}
     assert len(loader.unreadable) == 1
     assert "shape_000002.png: truncated" in loader.unreadable[0]
+    # Each by the tile at its own place, not all by the same one.
+    tiles = tile_records(broken(), HALVES)
+    pictures = Pictures(tiles, None, 0, "next")
+    for place in (9, 13, 17):
+        loaded = pictures[Item(place, 0, 0, (64, 64))]
+        assert isinstance(loaded, Loaded)
+        assert np.array_equal(loaded.sample.image.permute(1, 2, 0).numpy(), tiles.load(place + 9))
 
 
 def test_tiles_of_an_unreadable_picture_are_blank_in_evaluation() -> None:

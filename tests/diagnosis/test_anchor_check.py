@@ -14,7 +14,7 @@ from foveal.config.load import load_config
 from foveal.config.schema import Config
 from foveal.data.records import Records
 from foveal.diagnosis.anchor_check import check_anchors
-from foveal.diagnosis.anchor_findings import anchor_findings, anchor_section, by_class, by_size
+from foveal.diagnosis.anchor_findings import anchor_findings, by_class, by_size, section_lines
 from foveal.diagnosis.canvas_boxes import boxes_on_canvas, part_of
 from foveal.ops.letterbox import apply_boxes, fit_letterbox
 from foveal.types import ClassNames
@@ -160,7 +160,8 @@ def test_crowds_are_left_out(tmp_path: Path) -> None:
 def test_no_box_at_all(tmp_path: Path) -> None:
     data = records()
     empty = replace(data, crowd=np.ones(len(data.boxes), dtype=bool))
-    lines, findings = anchor_section(empty, config(tmp_path))
+    check = check_anchors(empty, config(tmp_path))
+    lines, findings = section_lines(check, empty), anchor_findings(check, empty)
     assert findings == []
     assert len(lines) == 1
 
@@ -214,7 +215,7 @@ def test_what_a_person_is_told(tmp_path: Path) -> None:
     assert "--fit-anchors" in first.fix
     assert found["anchors_boxes_without"].message.startswith("100% of boxes reach no anchor")
     assert "objects_tiny" in found
-    lines = "\n".join(anchor_section(tiny, settings)[0])
+    lines = "\n".join(section_lines(check_anchors(tiny, settings), tiny))
     assert "42 boxes have no object" in lines
     assert "p0.png: cat [" in lines
 

@@ -63,6 +63,8 @@ def test_what_was_given_counts_though_tiles_are_missing(tiles: TiledRecords) -> 
     some = evaluator.compute()
     assert 0 < (some["AR100"] or 0) < 0.6
     evaluator.reset()
+    feed(evaluator, tiles, tiles_given=15)
+    evaluator.reset()  # with a picture of which only some tiles were given
     assert evaluator.compute()["AP"] == 0
     feed(evaluator, tiles)
     assert evaluator.compute()["AP50"] == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from PIL import Image
 from tests.diagnosis.doctor.sets import read_labels, write_coco_set, write_labels
 from typer.testing import CliRunner
 
@@ -217,3 +218,54 @@ def test_every_fault_of_a_reader_has_a_rule_and_every_rule_is_documented() -> No
     document = (REPOSITORY / "docs" / "doctor.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| (\w+)", document, re.MULTILINE))
     assert rows == {name: rule.severity for name, rule in RULES.items()}
+
+
+# ---------------------------------------------------------------- of a configuration
+
+
+@pytest.fixture
+def config(sound: Path, tmp_path: Path) -> Path:
+    """A configuration of the sound set, whose anchors are far too large."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "data:\n  root: nowhere\n"
+        "  train: {format: coco, annotations: annotations/instances_train.json, images: images/train}\n"
+        "  image_size: [96, 160]\nmodel:\n  architecture: {head: {params: {anchor_sizes: [[256], [512]]}}}\n"
+        "  losses: {assigner: {allow_low_quality: false}}\n"
+    )
+    return path
+
+
+def test_anchors_of_a_configuration(config: Path, sound: Path, tmp_path: Path) -> None:
+    files = {name: tmp_path / f"out.{name}" for name in ("json", "html", "png")}
+    code, text = run(
+        config, f"data.root={sound}", "--pictures", "headers", "--json", files["json"], "--html", files["html"],
+        "--anchor-picture", files["png"],
+    )  # fmt: skip
+    assert code == 3, text
+    found = json.loads(files["json"].read_text())
+    assert "anchors_boxes_without" in {row["rule"] for row in found["findings"]}
+    assert "best possible recall" in "".join(found["anchors"])
+    assert "best possible recall" in text
+    assert "<h2>Anchors</h2>" in files["html"].read_text()
+    with Image.open(files["png"]) as sheet:
+        assert sheet.width > 200
+
+
+def test_fitted_anchors_are_written_into_a_new_file(config: Path, sound: Path, tmp_path: Path) -> None:
+    before, better = config.read_bytes(), tmp_path / "better.yaml"
+    code, text = run(config, f"data.root={sound}", "--fit-anchors", "-o", better)
+    assert code == 0, text
+    assert config.read_bytes() == before
+    code, text = run(better, f"data.root={sound}", "--pictures", "headers")
+    assert "anchors_boxes_without" not in text
+
+
+def test_what_goes_with_a_configuration_only(sound: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="settings go with a configuration"):
+        doctor(sound, pictures="headers", overrides=["data.root=x"], quiet=True)
+    with pytest.raises(UsageError, match="has no anchors"):
+        doctor(sound, pictures="headers", anchor_picture=tmp_path / "x.png", quiet=True)
+    code, text = run(sound, "-o", tmp_path / "x.yaml")
+    assert code == 2
+    assert "goes with --fit-anchors" in text

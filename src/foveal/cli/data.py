@@ -52,6 +52,10 @@ def doctor(
     ] = None,
     pictures: Annotated[str, typer.Option(help="decode all, a sample, or read headers only")] = "all",
     strict: Annotated[bool, typer.Option("--strict", help="exit code 3 on warnings, too")] = False,
+    anchor_picture: Annotated[
+        Path | None,
+        typer.Option("--anchor-picture", help="of a config: PNG of the boxes that its anchors serve worst"),
+    ] = None,
     fit_anchors: Annotated[
         bool, typer.Option("--fit-anchors", help="of a config: which anchors reach its boxes better")
     ] = False,
@@ -95,7 +99,8 @@ def doctor(
         from foveal.verbs import doctor as verb
 
     report = verb.doctor(
-        source, json_file, csv_file, html_file, fix, merge_classes or (), pictures, strict, overrides=changes  # type: ignore[arg-type]
+        source, json_file, csv_file, html_file, fix, merge_classes or (), pictures, strict,  # type: ignore[arg-type]
+        overrides=changes, anchor_picture=anchor_picture,
     )  # fmt: skip
     if verb.failed(report, strict):
         raise typer.Exit(3)

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from foveal.config.schema import Config
 from foveal.data.records import Records
-from foveal.diagnosis.anchor_check import COCO_SIZES, THRESHOLDS, AnchorCheck, check_anchors, share
+from foveal.diagnosis.anchor_check import COCO_SIZES, THRESHOLDS, AnchorCheck, share
 from foveal.diagnosis.anchor_fit import SMALL_OBJECT
 from foveal.diagnosis.finding import Finding
 from foveal.types import Array
@@ -69,12 +68,6 @@ def by_class(check: AnchorCheck, names: tuple[str, ...]) -> list[Row]:
     """Classes with a box, the one of lowest recall first."""
     rows = [row_of(check, name, check.boxes.labels == label) for label, name in enumerate(names)]
     return sorted((row for row in rows if row.boxes), key=lambda row: (row.recall, row.mean_iou))
-
-
-def anchor_section(records: Records, config: Config) -> tuple[list[str], list[Finding]]:
-    """Lines for the doctor's report, and what was found. The configuration names the canvas, anchors and rule."""
-    check = check_anchors(records, config)
-    return section_lines(check, records), anchor_findings(check, records)
 
 
 def section_lines(check: AnchorCheck, records: Records) -> list[str]:

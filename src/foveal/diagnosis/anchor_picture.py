@@ -7,6 +7,7 @@ from PIL import Image
 
 from foveal.data.records import Records
 from foveal.diagnosis.anchor_check import AnchorCheck
+from foveal.errors import DataError
 from foveal.ops.letterbox import PAD_VALUE
 from foveal.runtime.draw import draw_boxes
 from foveal.runtime.palette import RGB
@@ -89,8 +90,11 @@ def _window(box: Array, anchor: Array) -> tuple[Array, float]:
 
 
 def _seen(records: Records, picture: int, zoom: float, corner: Array, side: float) -> Image.Image:
-    """The window of the letterboxed picture, enlarged; padding grey outside the picture."""
-    stored = Image.fromarray(records.load(picture))
+    """The window of the letterboxed picture, enlarged; padding grey outside it, and where it cannot be read."""
+    try:
+        stored = Image.fromarray(records.load(picture))
+    except (DataError, OSError):
+        return Image.new("RGB", (CELL, CELL), (PAD_VALUE,) * 3)
     size = (max(1, round(stored.width * zoom)), max(1, round(stored.height * zoom)))
     scaled = stored.resize(size, Image.Resampling.BILINEAR)
     page = Image.new("RGB", (round(side), round(side)), (PAD_VALUE,) * 3)

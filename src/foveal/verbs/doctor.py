@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from foveal.config.load import data_of
-from foveal.diagnosis.anchor_findings import anchor_section
-from foveal.diagnosis.doctor.check import AnchorSection, check
+from foveal.data.records import Records
+from foveal.diagnosis.anchor_check import AnchorCheck, as_trained, check_anchors
+from foveal.diagnosis.anchor_findings import anchor_findings, section_lines
+from foveal.diagnosis.anchor_picture import draw_worst
+from foveal.diagnosis.doctor.check import check
 from foveal.diagnosis.doctor.copying import LOG, check_free, write_copy
 from foveal.diagnosis.doctor.leakage import same_files
 from foveal.diagnosis.doctor.looking import How, Look, look_at
@@ -24,6 +29,7 @@ from foveal.diagnosis.doctor.tables import write_csv, write_json
 from foveal.diagnosis.doctor.terminal import show
 from foveal.diagnosis.doctor.thumbnails import thumbnails
 from foveal.errors import UsageError
+from foveal.files import write_bytes
 from foveal.ops.letterbox import canvas_size
 
 WORKERS = min(8, os.cpu_count() or 1)
@@ -32,10 +38,20 @@ WORKERS = min(8, os.cpu_count() or 1)
 class Diagnosis:
     """What was found, and what was looked at."""
 
-    def __init__(self, case: Case, report: Report, looked: list[list[Look] | None]) -> None:
+    def __init__(
+        self, case: Case, report: Report, looked: list[list[Look] | None], anchors: AnchorCheck | None
+    ) -> None:
         self.case = case
         self.report = report
         self.looked = looked
+        self.anchors = anchors
+        """Of the training part, where there is a configuration and a box to reach."""
+
+    def anchor_sheet(self) -> Image.Image | None:
+        """The boxes that the anchors serve worst, drawn."""
+        if self.anchors is None or self.case.config is None:
+            return None
+        return draw_worst(self.anchors, as_trained(_trained(self.case), self.case.config))
 
 
 def doctor(
@@ -49,12 +65,14 @@ def doctor(
     strict: bool = False,
     quiet: bool = False,
     overrides: Sequence[str] = (),
+    anchor_picture: Path | None = None,
 ) -> Report:
     """Examine a folder, a label file or a configuration's data, and print what is wrong.
 
     pictures: whether the pixels of all pictures, of a sample or of none are decoded. fix: new folder for a
     corrected copy; merges: ``OLD=NEW`` class names, with it. strict: what the caller makes of warnings; here it
-    changes the last line alone. overrides: ``key.sub=value``, of a configuration. The source is never written to.
+    changes the last line alone. overrides: ``key.sub=value``, of a configuration. anchor_picture: PNG of
+    the boxes that its anchors serve worst. The source is never written to.
     """
     console, bars = Console(quiet=quiet, highlight=False), Console(stderr=True, quiet=quiet)
     renames = _renames(merges)
@@ -70,8 +88,11 @@ def doctor(
     if csv_file is not None:
         write_csv(found.report, csv_file)
     if html_file is not None:
-        write_page(found.report, thumbnails(found.report.hits, found.case.parts), html_file, root)
-    written = [str(file) for file in (json_file, csv_file, html_file) if file is not None]
+        shown = thumbnails(found.report.hits, found.case.parts)
+        write_page(found.report, shown, html_file, root, found.anchor_sheet())
+    if anchor_picture is not None:
+        _write_sheet(found, anchor_picture, source)
+    written = [str(file) for file in (json_file, csv_file, html_file, anchor_picture) if file is not None]
     if written:
         console.print(f"written: {', '.join(written)}", markup=False, soft_wrap=True)
     if fix is not None:
@@ -102,16 +123,30 @@ def examine(
         looked = [look_at(part, pictures, WORKERS, lambda: progress.advance(task)) for part in case.parts]
     with bars.status("applying rules") if bars.is_terminal else _Nothing():
         canvas = None if case.config is None else canvas_size(*data_of(case.config).image_size)
-        report = check(case.parts, looked, canvas, _anchors(case), str(source))
-    return Diagnosis(case, report, looked)
+        anchors = _anchors(case)
+        section = (section_lines(*anchors), anchor_findings(*anchors)) if anchors else ((), ())
+        report = check(case.parts, looked, canvas, section, str(source))
+    return Diagnosis(case, report, looked, anchors[0] if anchors else None)
 
 
-def _anchors(case: Case) -> AnchorSection:
-    """What the configuration's anchors reach of its training boxes; a data set alone has none."""
-    if case.config is None:
-        return (), ()
-    train = next(part for part in case.parts if part.name == "train")
-    return anchor_section(train.records, case.config) if len(train.records) else ((), ())
+def _anchors(case: Case) -> tuple[AnchorCheck, Records] | None:
+    """What the configuration's anchors reach of its training boxes; None for data alone, or without a box."""
+    if case.config is None or not (~_trained(case).crowd).any():
+        return None
+    return check_anchors(_trained(case), case.config), _trained(case)
+
+
+def _trained(case: Case) -> Records:
+    return next(part.records for part in case.parts if part.name == "train")
+
+
+def _write_sheet(found: Diagnosis, path: Path, source: Path) -> None:
+    sheet = found.anchor_sheet()
+    if sheet is None:
+        raise UsageError(f"--anchor-picture {path}: {source} has no anchors or no box; give a configuration")
+    buffer = BytesIO()
+    sheet.save(buffer, format="png")
+    write_bytes(path, buffer.getvalue())
 
 
 def write_fixed(

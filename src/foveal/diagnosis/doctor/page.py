@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from PIL import Image
+
 from foveal.diagnosis.doctor.report import Group, PartSummary, Report
 from foveal.diagnosis.doctor.rulebook import RULES
 from foveal.diagnosis.doctor.terminal import short
-from foveal.diagnosis.doctor.thumbnails import Shown
+from foveal.diagnosis.doctor.thumbnails import Shown, as_address
 from foveal.files import write_text
 from foveal.version import __version__
 
@@ -39,18 +41,21 @@ td.number,th.number{text-align:right;white-space:nowrap}
 .bar{background:var(--bar);height:.7rem;border-radius:2px;min-width:1px}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.8rem}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.4rem}
+.sheet{max-width:100%;height:auto}
 figure img{width:100%;height:auto;display:block}figcaption{font-size:.8rem;margin-top:.3rem}
 @media (max-width:40rem){.places td{display:block;width:100%!important;border:0}.places tr{border-bottom:1px solid
 var(--line);display:block}}
 """
 
 
-def write_page(report: Report, shown: Sequence[Shown], path: Path, root: Path) -> None:
-    """Write the page. root: folder that is left out of paths."""
-    write_text(path, page(report, shown, root).encode(errors="replace").decode())
+def write_page(
+    report: Report, shown: Sequence[Shown], path: Path, root: Path, anchors: Image.Image | None = None
+) -> None:
+    """Write the page. root: folder that is left out of paths. anchors: picture of the boxes they serve worst."""
+    write_text(path, page(report, shown, root, anchors).encode(errors="replace").decode())
 
 
-def page(report: Report, shown: Sequence[Shown], root: Path) -> str:
+def page(report: Report, shown: Sequence[Shown], root: Path, anchors: Image.Image | None = None) -> str:
     """The page's text."""
     counts = report.counts()
     verdict = ", ".join(f'<span class="{name}">{count} {name}s</span>' for name, count in counts.items())
@@ -58,7 +63,7 @@ def page(report: Report, shown: Sequence[Shown], root: Path) -> str:
         f"<h1>foveal doctor: {_text(report.title)}</h1><p>{verdict}</p>",
         _parts(report.parts),
         *(_section(name, report, root) for name in counts),
-        _anchors(report.anchors),
+        _anchors(report.anchors, anchors),
         _pictures(shown, root),
         *(_classes(part) for part in report.parts if part.classes),
         f'<p class="dim">Foveal {_text(__version__)}. Paths start at {_text(str(root))}.</p>',
@@ -130,9 +135,13 @@ def _group(group: Group, is_open: bool, root: Path) -> str:
     )
 
 
-def _anchors(lines: Sequence[str]) -> str:
+def _anchors(lines: Sequence[str], sheet: Image.Image | None) -> str:
     text = "".join(f"<li>{_text(line)}</li>" for line in lines)
-    return f"<h2>Anchors</h2><ul>{text}</ul>" if lines else ""
+    picture = ""
+    if sheet is not None:
+        alt = "the boxes that the anchors serve worst, each with its best anchor"
+        picture = f'<img class="sheet" src="{as_address(sheet)}" alt="{alt}">'
+    return f"<h2>Anchors</h2><ul>{text}</ul>{picture}" if lines else ""
 
 
 def _pictures(shown: Sequence[Shown], root: Path) -> str:

@@ -40,18 +40,24 @@ def thumbnails(hits: Sequence[Hit], parts: Sequence[Part]) -> list[Shown]:
         if hit.spot is None or counts.get(rule, 0) >= PER_RULE or hit.spot.part not in by_name:
             continue
         try:
-            jpeg = _draw(by_name[hit.spot.part], hit)
+            image = _draw(by_name[hit.spot.part], hit)
         except (DataError, OSError, ValueError):
             continue
         counts[rule] = counts.get(rule, 0) + 1
-        address = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
-        shown.append(Shown(rule, hit.finding.where, hit.finding.message, address))
+        shown.append(Shown(rule, hit.finding.where, hit.finding.message, as_address(image)))
         if len(shown) == MOST:
             break
     return shown
 
 
-def _draw(part: Part, hit: Hit) -> bytes:
+def as_address(image: Image.Image) -> str:
+    """A picture as the address of itself."""
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _draw(part: Part, hit: Hit) -> Image.Image:
     assert hit.spot is not None
     image = Image.fromarray(part.records.load(hit.spot.picture))
     zoom = SIDE / max(image.size)
@@ -61,9 +67,7 @@ def _draw(part: Part, hit: Hit) -> bytes:
         _rectangle(pen, box, zoom, OTHERS, 1)
     if hit.spot.box is not None:
         _rectangle(pen, list(hit.spot.box), zoom, COLOUR, 2)
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=QUALITY)
-    return stream.getvalue()
+    return image
 
 
 def _rectangle(
