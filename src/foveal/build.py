@@ -55,7 +55,7 @@ def build_records(source: schema.Source, classes: list[str] | None = None, stric
         flags = Flags(source.difficult, source.truncated, source.occluded)
         return read_voc(labels, images, split, source.voc_corners, classes, strict, flags)
     if isinstance(source, schema.YoloSource):
-        return read_yolo(labels, images, source.part, split, classes, strict)
+        return read_yolo(labels, images, source.part, split, classes, strict, source.class_names())
     if isinstance(source, schema.CsvSource):
         flags = Flags(source.difficult, source.truncated, source.occluded, source.crowd)
         return read_csv(

@@ -56,7 +56,8 @@ class TestFile:
             (b"training:\n  seed: 1\n  seed: 2\n", "file.yaml:3: key 'seed' stands twice, first in line 2"),
             (b"training: !!python/object/apply:os.system [ls]\n", "file.yaml:1: YAML tag"),
             (b"training: {seed: !!python/name:os.system x}\n", "file.yaml:1: cannot read 'x'"),
-            (b"1: 2\n", "file.yaml:1: a key must be text"),
+            (b"1.5: 2\n", "file.yaml:1: a key must be text"),
+            (b"1: 2\n", "file.yaml:1: unknown key '1' at the top level"),
             (b"a: 1\n---\nb: 2\n", "file.yaml:2: not YAML: but found another document"),
         ],
     )
@@ -130,6 +131,10 @@ class TestFaults:
             (
                 "training:\n  epochs: soon",
                 "2: training.epochs: 'soon' is not allowed; allowed: a whole number > 0",
+            ),
+            (
+                "data: {train: {format: csv, annotations: a.csv, columns: 5}}",
+                "1: data.train.columns: 5 is not allowed; allowed: a mapping, or null",
             ),
             ("training:\n  epochs: 1.5", "2: training.epochs: 1.5 is not allowed"),
             ("training:\n  epochs: yes", "2: training.epochs: true is not allowed"),
@@ -402,13 +407,19 @@ def numbers(low: float, high: float) -> SearchStrategy[float]:
 
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
-paths = names.map(lambda text: "/" + text.replace("\0", "").replace("~", ""))
+paths = names.map(lambda text: str(Path("/" + text.replace("\0", "").replace("~", ""))))
 coco = st.builds(schema.CocoSource, format=st.just("coco"), annotations=paths, images=st.none() | paths)
 voc = st.builds(schema.VocSource, format=st.just("voc"), annotations=paths, images=st.none() | paths)
+yolo = st.builds(
+    schema.YoloSource,
+    format=st.just("yolo"),
+    annotations=paths,
+    names=st.none() | st.lists(names, min_size=1) | st.dictionaries(st.integers(0, 99), names, min_size=1),
+)
 shapes = st.builds(
     schema.ShapesSource, format=st.just("shapes"), size=st.integers(32, 999), seed=st.integers()
 )
-sources = coco | voc | shapes
+sources = coco | voc | yolo | shapes
 data = st.builds(
     schema.Data,
     root=st.none() | paths,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests.convert.netspresso_examples import (
     FLAT,
     MEAN,
@@ -22,6 +23,7 @@ from tests.convert.netspresso_examples import (
     fate,
 )
 
+from foveal.build import build_records
 from foveal.config import schema
 from foveal.config.load import load_config
 from foveal.engine.optim import peak_rate, pictures_per_step
@@ -114,15 +116,88 @@ class TestData:
         assert data.train == schema.VocSource(format="voc", annotations="labels/train", images="images/train")
         assert data.classes == ["stop", "go"]
 
-    def test_yolo_is_not_read(self, tmp_path: Path) -> None:
-        sections = self.root(tmp_path, **{"labels/train/a.txt": "", "labels/valid/a.txt": ""})
+    def yolo(self, folder: Path) -> dict[str, Any]:
+        """Two pictures of 80 x 40 in train and one in valid, in the layout of NetsPresso's templates."""
+        rows = {
+            "train/a": "0 0.25 0.5 0.125 0.25\n1 0.5 0.5 0.5 0.5\n",
+            "train/b": "",
+            "valid/a": "1 .5 .5 .5 .5",
+        }
+        sections = self.root(folder, **{f"labels/{name}.txt": text for name, text in rows.items()})
+        for name in rows:
+            path = folder / "signs" / "images" / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (80, 40)).save(path)
+        return sections
+
+    def test_yolo(self, tmp_path: Path) -> None:
+        result = convert(tmp_path, self.yolo(tmp_path))
+        data = load_config(result.output).data
+        assert data is not None
+        train, val = (build_records(source, data.classes) for source in (data.train, data.val) if source)
+        assert train.files.tolist() == ["images/train/a.png", "images/train/b.png"]
+        assert train.boxes.tolist() == [[15, 15, 25, 25], [20, 10, 60, 30]]
+        assert [train.classes.names[label] for label in train.labels] == ["stop", "go"]
+        assert val.files.tolist() == ["images/valid/a.png"]
+        assert [val.classes.names[label] for label in val.labels] == ["go"]
+        assert fate(result, "data.path.train.label") == (
+            "mapped to data.train.annotations labels/train: YOLO text"
+        )
+        assert fate(result, "data.path.train.image") == "mapped to data.train.images images/train"
+        assert fate(result, "data.id_mapping") == (
+            "mapped to data.classes stop, go: names of data.train, too; names of data.val, too"
+        )
+        assert any("a picture without a label file is background" in remark for remark in result.remarks)
+        assert not [note for note in result.notes if note.warning]
+
+    @pytest.mark.parametrize("mapping", [{0: "stop", 1: "go"}, {"stop": 0, "go": 1}, "ids.json"])
+    def test_ids_with_names(self, tmp_path: Path, mapping: Any) -> None:
+        sections = self.yolo(tmp_path)
+        (tmp_path / "signs" / "ids.json").write_text('{"0": "stop", "1": "go"}')
+        sections["data"]["id_mapping"] = mapping
+        result = convert(tmp_path, sections)
+        data = load_config(result.output).data
+        assert data is not None
+        assert isinstance(data.train, schema.YoloSource)
+        assert (data.train.class_names(), data.classes) == ({0: "stop", 1: "go"}, ["stop", "go"])
+        if isinstance(mapping, dict):
+            assert [fate(result, f"data.id_mapping.{name}") for name in mapping] == ["used", "used"]
+
+    def test_ids_with_gaps(self, tmp_path: Path) -> None:
+        sections = self.yolo(tmp_path)
+        sections["data"]["id_mapping"] = {1: "go", 7: "wait"}
+        data = load_config(convert(tmp_path, sections).output).data
+        assert data is not None
+        assert data.classes == ["go", "wait"]
+        records = build_records(data.train, data.classes)
+        assert records.boxes.tolist() == [[20, 10, 60, 30]]
+        assert (records.classes.ids, records.fault_counts()["unknown_class"]) == ((1, 7), 1)
+
+    @pytest.mark.parametrize("mapping", [[1, 2], {"stop": "a"}, {0: ["stop"]}, 3])
+    def test_names_that_are_none(self, tmp_path: Path, mapping: Any) -> None:
+        sections = self.yolo(tmp_path)
+        sections["data"]["id_mapping"] = mapping
+        with pytest.raises(UsageError, match="id_mapping must be a list of class names, ids with names"):
+            convert(tmp_path, sections)
+
+    def test_labels_that_are_not_there_yet(self, tmp_path: Path) -> None:
+        result = convert(tmp_path, {"data": NEW["data"]})
+        data = result.config.data
+        assert data is not None
+        assert data.train == schema.YoloSource(
+            format="yolo", annotations="labels/train", images="images/train", names=["stop", "go"]
+        )
+        warnings = [note.text for note in result.notes if note.warning]
+        assert len(warnings) == 2
+        assert "data.path.train.label: labels/train: there are no label files now" in warnings[0]
+
+    def test_labels_that_cannot_be_told(self, tmp_path: Path) -> None:
+        sections = self.root(tmp_path, **{"labels/train/a.json": "{}", "labels/train/b.json": "{}"})
         result = convert(tmp_path, sections)
         assert result.config.data is None
-        for name in ("image", "label"):
-            assert fate(result, f"data.path.train.{name}") == (
-                "ignored because its labels are YOLO text files, which Foveal does not read: convert them to COCO "
-                "JSON"
-            )
+        assert fate(result, "data.path.train.label") == (
+            "ignored because it holds several JSON files; write the one that is meant into data"
+        )
         assert any("data.path.train.label is ignored" in note.text for note in result.notes if note.warning)
 
     def test_class_names_of_a_file(self, tmp_path: Path) -> None:
@@ -132,6 +207,7 @@ class TestData:
         assert data.classes == ["a", "b"]
         result = convert(tmp_path / "absent", changed(sections, "data.id_mapping", "none.json"))
         assert "cannot be read as a JSON list" in fate(result, "data.id_mapping")
+        assert fate(result, "data.id_mapping").endswith("write data.classes, and names into data.val")
 
     def test_hub(self, tmp_path: Path) -> None:
         data = {

@@ -275,7 +275,7 @@ def test_interrupt_is_quiet_in_the_workers(tmp_path: Path) -> None:
     assert run.stdout.readline() == "batch\n"
     time.sleep(0.2)
     os.killpg(run.pid, signal.SIGINT)
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=240)
     assert out.endswith("stopped\n")
     assert err == ""
     assert run.returncode == 0

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 
+from foveal.config.data_settings import YoloSource
 from foveal.data.records import Records, class_counts
 from foveal.data.yolo import read_yolo
 from foveal.errors import DataError
+from foveal.types import ClassNames
 
 HEIGHT, WIDTH = 40, 80
 ROW = "1 0.25 0.5 0.125 0.25"
@@ -306,6 +309,32 @@ def test_folders_without_a_data_yaml(folder: Path) -> None:
     assert read_yolo(folder / "flat").classes.names == ("cow",)
     with pytest.raises(DataError, match=r"needs a data\.yaml"):
         read_yolo(labels, part="train")
+
+
+@pytest.mark.parametrize("yaml", [True, False])
+def test_names_of_the_settings_count(folder: Path, yaml: bool) -> None:
+    """In place of those of the data.yaml, and of the faults that it has in them."""
+    (folder / "data.yaml").write_text("train: train/images\nnc: 7\nnames: [cat, dog]\n")
+    labels = folder / "data.yaml" if yaml else folder / "train" / "labels"
+    for names in ({0: "red", 1: "green"}, {1: "green"}):
+        records = read_yolo(labels, names=names)
+        assert records.classes == ClassNames(("green",), (1,))
+        assert records.fault_counts() == {}
+
+
+def test_names_as_they_are_written() -> None:
+    def names(written: object) -> dict[int, str] | None:
+        values = {"format": "yolo", "annotations": "labels", "names": written}
+        source = YoloSource.model_validate(values)
+        assert YoloSource.model_validate(source.model_dump(mode="json")) == source
+        return source.class_names()
+
+    assert names(["a b", " "]) == {0: "a b", 1: "class 1"}
+    assert names({"7": "b", "0": " a"}) == {0: "a", 7: "b"}
+    assert names(None) is None
+    for bad in ([], {}, {"-1": "a"}, {"x": "a"}, [1], "names.txt"):
+        with pytest.raises(ValidationError):
+            names(bad)
 
 
 def test_split_lists(folder: Path) -> None:

@@ -80,7 +80,7 @@ def refused(command: Any, folder: Path, *arguments: str | Path, code: int, said:
             "data:\n  train: {format: shapes}\n  imgae_size: [64, 64]\n",
             r"c\.yaml:3: .*imgae_size.*image_size",
         ),
-        ("data: {train: {format: yolo, annotations: x}}\n", r"c\.yaml:1: .*yolo.*coco"),
+        ("data: {train: {format: yollo, annotations: x}}\n", r"c\.yaml:1: .*yollo.*coco"),
         ("data: [1, 2\n", r"c\.yaml:\d: "),
         ("", r"c\.yaml: "),
         ("model: {}\n", r"c\.yaml: section 'data' is missing"),
@@ -198,7 +198,7 @@ def test_oddities_are_counted_and_shown(command: Any, tmp_path: Path, write_conf
     assert "  4 boxes of other classes, left out; first: " in done.out
     assert "annotation 3: class '[b]dog' is not wanted: dropped\n" in done.out
     assert "  4 boxes of zero size, left out; first: " in done.out
-    assert "  1 missing pictures, left out; first: " in done.out
+    assert "  1 missing picture, left out; first: " in done.out
     assert contents(folder) == before
     result = json.loads((tmp_path / "runs" / "c" / "evaluation.json").read_text())
     assert [row["boxes"] for row in result["per_class"]] == [4, 0]
@@ -441,8 +441,8 @@ def test_ctrl_c_outside_training(command: Any, tmp_path: Path, trained: Any) -> 
     many = tmp_path / "many"
     many.mkdir()
     source = sorted((trained.data / "images").iterdir())[0]
-    for number in range(2000):
-        (many / f"{number:04}.png").hardlink_to(source)
+    for number in range(10_000):
+        (many / f"{number:05}.png").hardlink_to(source)
     running = command.start("predict", trained.best, many, "-o", "found", folder=tmp_path)
     found = tmp_path / "found"
     running.wait_for(lambda: found.is_dir() and any(found.iterdir()), "the first drawn picture")

@@ -76,7 +76,9 @@ def test_files_of_the_run(flow: Flow) -> None:
     files = {path.relative_to(flow.run).as_posix() for path in flow.run.rglob("*") if path.is_file()}
     events = {file for file in files if file.startswith("tensorboard/events.out.tfevents")}
     assert len(events) == 1
-    assert files - events == {
+    galleries = {file for file in files if file.startswith("galleries/")}
+    assert "galleries/galleries.json" in galleries
+    assert files - events - galleries == {
         "config.yaml",
         "best.safetensors",
         "last.safetensors",
@@ -84,6 +86,8 @@ def test_files_of_the_run(flow: Flow) -> None:
         "resume/previous.ckpt",
         "metrics.csv",
         "evaluation.json",
+        "environment.json",
+        "report.html",
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from foveal.metrics.coco import CocoEvaluator
 from foveal.metrics.columns import DetectionColumns
-from foveal.metrics.intervals import paired_difference
+from foveal.metrics.intervals import metric_intervals, paired_difference
 from foveal.types import Array, ClassNames, GroundTruth
 
 PICTURES = 12
@@ -92,3 +92,11 @@ def test_nothing_to_find() -> None:
     )
     with pytest.raises(ValueError, match="no box to find"):
         paired_difference(truth, nothing, nothing)
+
+
+def test_draws_of_two_models_give_their_paired_difference() -> None:
+    truth = make_truth()
+    first, second = found_with(truth, 0.05), found_with(truth, 0.2)
+    sides = [metric_intervals(truth, found, samples=40).draws for found in (first, second)]
+    interval = paired_difference(truth, first, second, samples=40)
+    assert np.quantile(sides[1] - sides[0], (0.025, 0.975)) == pytest.approx((interval.low, interval.high))

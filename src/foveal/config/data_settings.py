@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from foveal.config.section import Positive, Section, Share, fail
 
 Side = Annotated[int, Field(ge=32, le=16384)]
+ClassId = Annotated[int, Field(ge=0)]
 Corners = Literal["one_based", "raw"]
 FlagRule = Literal["keep", "ignore", "drop"]
 FLAGGED = "keep: as any box; ignore: a region that training and evaluation leave alone; drop: as if not there"
@@ -54,6 +55,18 @@ class YoloSource(Section):
         None, description="folder of the pictures; default: the part's, or the one beside the label files"
     )
     split: str | None = Field(None, description="text file with one picture a line; default: every picture")
+    names: list[str] | dict[ClassId, str] | None = Field(
+        None,
+        min_length=1,
+        description="class names in order of their ids, from 0, or id: name; default: those of the data.yaml",
+    )
+
+    def class_names(self) -> dict[int, str] | None:
+        """Class id -> name, in order of id; None: the labels' own."""
+        if self.names is None:
+            return None
+        pairs = self.names.items() if isinstance(self.names, dict) else enumerate(self.names)
+        return {class_id: " ".join(name.split()) or f"class {class_id}" for class_id, name in sorted(pairs)}
 
 
 class CsvSource(Section):

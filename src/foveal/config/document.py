@@ -188,6 +188,8 @@ class _Reader:
 
     def _name(self, node: Node) -> str:
         name = self._scalar(node) if isinstance(node, ScalarNode) else None
+        if type(name) is int and node.value == str(name):
+            return str(name)  # a class id, as in names: {0: cat}
         if not isinstance(name, str):
             raise self.fail(node, "a key must be text; put it in quotes if it looks like a number or yes/no")
         return name

@@ -76,7 +76,8 @@ def allowed(schema: Schema) -> str:
         least = "of at least one: " if schema.get("minItems") else "of "
         text = f"a list {least}{allowed(schema.get('items', {}))}"
     elif schema.get("type") == "object":
-        text = f"a mapping with the keys {_join(list(schema.get('properties', {})), 'and')}"
+        keys = list(schema.get("properties", {}))
+        text = f"a mapping with the keys {_join(keys, 'and')}" if keys else "a mapping"
     else:
         text = _plain(schema)
     return f"{text}, or null" if nullable else text

@@ -80,7 +80,9 @@ class RecordsBuilder:
     def declare(
         self, names: Mapping[int, str], entries: Sequence[Any] = (), images: Sequence[Any] = ()
     ) -> None:
-        """Every class the labels list, by its own id, used or not, for a diagnosis; may be left out.
+        """Every class the labels list or name, used or not, for a diagnosis; may be left out.
+
+        names: by the file's own id, or numbered where the format has none.
 
         entries, images: COCO's lists of categories and pictures, unchecked.
         """
@@ -204,6 +206,18 @@ class RecordsBuilder:
         if self._notes is not None:
             self._notes.places.append(where)
         self._offsets[-1] = len(self._labels)
+
+    def doubt_box(
+        self, corners: Sequence[float], label: int, where: str, kind: FaultKind, message: str
+    ) -> None:
+        """A box of the current picture whose numbers cannot be meant as they are read: refused and counted.
+
+        Where a diagnosis has found out how the numbers are meant, it is added like any other.
+        """
+        if self._notes is None or self._notes.meaning is None:
+            self._refuse(kind, where, message, corners)
+        else:
+            self.add_box(corners, label, where)
 
     def _note(self, corners: Sequence[float], shift: Sequence[float]) -> Sequence[float]:
         """The corners as they are to be understood, for a diagnosis."""

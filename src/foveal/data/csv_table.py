@@ -102,6 +102,7 @@ class _CsvTable:
             self._read_picture(relative, where, rows.get(relative, []))
         names = tuple(self.labels)
         if self.any_class:
+            self.builder.declare(dict(enumerate(sorted(self.labels, key=class_order), start=1)))
             used = self.builder.used()
             names = tuple(sorted((n for n, label in self.labels.items() if label in used), key=class_order))
             if not names:

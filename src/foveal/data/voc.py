@@ -85,6 +85,7 @@ class _VocFolder:
             self._read_pair(stem, where)
         names = tuple(self.labels)
         if self.any_class:
+            self.builder.declare(dict(enumerate(sorted(self.labels), start=1)))
             used = self.builder.used()
             names = tuple(sorted(name for name, label in self.labels.items() if label in used))
             if not names:

@@ -7,7 +7,7 @@ beside the pictures, ``classes.txt`` or ``obj.names``).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from foveal.data.builder import UNKNOWN, RecordsBuilder
@@ -28,6 +28,7 @@ def read_yolo(
     split: Path | None = None,
     classes: Sequence[str] | None = None,
     strict: bool = False,
+    names: Mapping[int, str] | None = None,
 ) -> Records:
     """Read one part of a set with YOLO labels.
 
@@ -35,12 +36,13 @@ def read_yolo(
     images: folder of the pictures, instead of a part; with a folder of label files, default: the ``images``
     beside it, else itself. split: list of the pictures, one path a line, instead of a part.
     classes: names in model order; default: those with a usable box, by id. Class ids are the file's, image ids
-    1..P in the order of the list, or by name.
+    1..P in the order of the list, or by name. names: class id -> name; default: as the data.yaml, or a list of
+    classes beside the labels, says.
     A picture without a label file is background, and counted; one with an unreadable label file is left out.
     DataError: the set as a whole cannot be used; one bad line is a Fault.
     """
     annotations = Path(annotations)
-    plan = plan_read(annotations, images, part, split)
+    plan = plan_read(annotations, images, part, split, names)
     builder = RecordsBuilder(plan.root, split or annotations, strict)
     for notice in plan.notices:
         builder.fault(*notice)
@@ -163,7 +165,7 @@ class _YoloSet:
         if path is None:
             builder.fault("no_label_file", where, f"no {candidates[0]}: background")
             return
-        if any(isinstance(row, BadRow) and "pixels" in row.message for row in rows):
+        if any(isinstance(row, YoloRow) and row.doubt for row in rows):
             rows = read_rows(path, builder.size, self.plan.keypoints)
         if not rows:
             builder.fault("empty_labels", str(path), "no objects: background")
@@ -202,7 +204,11 @@ class _YoloSet:
             builder.fault("polygon", where, "an outline: read as the box around it")
         height, width = builder.size
         x1, y1, x2, y2 = row.corners
-        builder.add_box((x1 * width, y1 * height, x2 * width, y2 * height), label, where)
+        corners = (x1 * width, y1 * height, x2 * width, y2 * height)
+        if row.doubt:
+            builder.doubt_box(corners, label, where, "bad_number", f"{row.doubt}: dropped")
+        else:
+            builder.add_box(corners, label, where)
 
     def _no_class(self, label: int) -> str:
         return f"no class {label}; the names go from {min(self.names)} to {max(self.names)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,17 +32,27 @@ class Plan(NamedTuple):
     notices: list[Notice]
 
 
-def plan_read(annotations: Path, images: Path | None, part: str | None, split: Path | None) -> Plan:
+def plan_read(
+    annotations: Path,
+    images: Path | None,
+    part: str | None,
+    split: Path | None,
+    names: Mapping[int, str] | None = None,
+) -> Plan:
     """What is to be read, from where. The arguments are those of ``read_yolo``."""
     if annotations.is_dir():
-        return _plan_folder(annotations, images, part, split)
-    return _plan_yaml(annotations, images, part, split)
+        return _plan_folder(annotations, images, part, split, names)
+    return _plan_yaml(annotations, images, part, split, names)
 
 
-def _plan_yaml(file: Path, images: Path | None, part: str | None, split: Path | None) -> Plan:
+def _plan_yaml(
+    file: Path, images: Path | None, part: str | None, split: Path | None, names: Mapping[int, str] | None
+) -> Plan:
     sheet = read_data_yaml(file)
     notices, root = list(sheet.notices), file.parent
-    if not sheet.names:
+    if names is not None:
+        notices = [notice for notice in notices if notice.kind != "class_list"]
+    elif not sheet.names:
         notices.append(Notice("class_list", str(file), f"no names: {_NAMELESS}"))
     if images is not None:
         root = root if is_inside(images, root) else labelled_root(images)
@@ -55,10 +65,12 @@ def _plan_yaml(file: Path, images: Path | None, part: str | None, split: Path | 
             raise DataError(f"{file}: which part? add part: to the source, one of {known}")
         places, moved = find_part(sheet, part or next(iter(sheet.parts), "train"))
         notices += moved
-    return Plan(root, places, None, sheet.names, sheet.keypoints, notices)
+    return Plan(root, places, None, dict(names or sheet.names), sheet.keypoints, notices)
 
 
-def _plan_folder(labels: Path, images: Path | None, part: str | None, split: Path | None) -> Plan:
+def _plan_folder(
+    labels: Path, images: Path | None, part: str | None, split: Path | None, names: Mapping[int, str] | None
+) -> Plan:
     if part is not None:
         raise DataError(f"{labels}: part: {part} needs a data.yaml, and this is a folder of label files")
     if images is None:
@@ -67,8 +79,8 @@ def _plan_folder(labels: Path, images: Path | None, part: str | None, split: Pat
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of pictures (needed by {labels})")
     root = Path(os.path.commonpath((labels.absolute(), images.absolute())))
-    names, notices = _listed_names([labels, images, root, root.parent])
-    return Plan(root, [split or images], labels, names, 0, notices)
+    listed, notices = _listed_names([labels, images, root, root.parent]) if names is None else (names, [])
+    return Plan(root, [split or images], labels, dict(listed), 0, notices)
 
 
 def labelled_root(images: Path) -> Path:

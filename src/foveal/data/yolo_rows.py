@@ -33,6 +33,8 @@ class YoloRow(NamedTuple):
     corners: Corners
     """x1, y1, x2, y2 as shares of width and height."""
     polygon: bool
+    doubt: str = ""
+    """Why the numbers cannot be shares; empty: they can."""
 
 
 class BadRow(NamedTuple):
@@ -87,15 +89,16 @@ def _row(number: int, words: list[str], size: tuple[int, int] | None, keypoints:
         return BadRow(number, "bad_number", f"{_count(len(values))}: dropped")
     if not all(map(math.isfinite, values)):
         return BadRow(number, "bad_number", "a number that is not finite: dropped")
-    if max(values) > PIXELS_OVER:
-        return BadRow(number, "bad_number", f"{_pixels(values, size, polygon)}: dropped")
+    doubt = _pixels(values, size, polygon) if max(values) > PIXELS_OVER else ""
+    if polygon and doubt:
+        return BadRow(number, "bad_number", f"{doubt}: dropped")
     if polygon:
         xs, ys = values[0::2], values[1::2]
         corners: Corners = (min(xs), min(ys), max(xs), max(ys))
     else:
         cx, cy, width, height = values
         corners = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-    return YoloRow(number, label, corners, polygon)
+    return YoloRow(number, label, corners, polygon, doubt)
 
 
 def _label(word: str) -> int | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foveal.data.records import Records
+from foveal.data.tiled import TiledRecords
 from foveal.diagnosis.anchor_check import COCO_SIZES, THRESHOLDS, AnchorCheck, share
 from foveal.diagnosis.anchor_fit import SMALL_OBJECT
 from foveal.diagnosis.finding import Finding
@@ -94,7 +95,10 @@ def section_lines(check: AnchorCheck, records: Records) -> list[str]:
 
 
 def unreached_lines(check: AnchorCheck, records: Records, most: int = LISTED) -> list[str]:
-    """Boxes without any object: picture, box in its own pixels, size on the canvas, best IoU."""
+    """Boxes without any object: picture, box in its own pixels, size on the canvas, best IoU.
+
+    records: what the check was made of (``as_trained``).
+    """
     rows = check.unreached
     if not len(rows):
         return []
@@ -102,8 +106,12 @@ def unreached_lines(check: AnchorCheck, records: Records, most: int = LISTED) ->
     lines = [f"{len(rows):,} boxes have no object; those of lowest IoU:"]
     for row in rows[:most]:
         place = owner[row]
-        file = records.files[check.boxes.pictures[place]]
-        box = ", ".join(f"{value:.0f}" for value in check.boxes.boxes[row] / check.boxes.zoom[place])
+        picture = check.boxes.pictures[place]
+        file = records.files[picture]
+        corners = check.boxes.boxes[row] / check.boxes.zoom[place]
+        if isinstance(records, TiledRecords):
+            corners = corners + np.tile(records.windows[picture, :2], 2)
+        box = ", ".join(f"{value:.0f}" for value in corners)
         w, h = check.boxes.shapes[row]
         name = records.classes.names[check.boxes.labels[row]]
         lines.append(

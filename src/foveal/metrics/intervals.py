@@ -36,6 +36,9 @@ class Intervals(NamedTuple):
     """AP of each class, in model order."""
     samples: int
     pictures: int
+    draws: Array
+    """[S] AP of every draw; NaN where one has no box to find. Draw s weighs the pictures alike for every model
+    measured on them, so that the differences of two models' draws are those of ``paired_difference``."""
 
 
 def metric_intervals(
@@ -51,12 +54,14 @@ def metric_intervals(
     labels = range(len(truth.classes.names))
     tables = np.stack([class_precision(matching, label, weights) for label in labels])
     whole = np.stack([class_precision(matching, label, np.ones_like(weights[:1])) for label in labels])
+    draws = over_classes(tables)
     return Intervals(
-        _interval(over_classes(whole)[0], over_classes(tables)),
+        _interval(over_classes(whole)[0], draws),
         _interval(over_classes(whole[:, :, :1])[0], over_classes(tables[:, :, :1])),
         [_interval(whole[k].mean(), tables[k].mean(axis=1)) for k in labels],
         samples,
         len(truth.image_ids),
+        draws,
     )
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from foveal.build import build_tiling
 from foveal.config.load import data_of
 from foveal.data.records import Records
 from foveal.diagnosis.anchor_check import AnchorCheck, as_trained, check_anchors
@@ -125,15 +126,20 @@ def examine(
         canvas = None if case.config is None else canvas_size(*data_of(case.config).image_size)
         anchors = _anchors(case)
         section = (section_lines(*anchors), anchor_findings(*anchors)) if anchors else ((), ())
-        report = check(case.parts, looked, canvas, section, str(source))
+        report = check(case.parts, looked, canvas, section, str(source), _tile(case))
     return Diagnosis(case, report, looked, anchors[0] if anchors else None)
+
+
+def _tile(case: Case) -> tuple[int, int] | None:
+    tiling = None if case.config is None else build_tiling(data_of(case.config).tiles)
+    return None if tiling is None else (tiling.height, tiling.width)
 
 
 def _anchors(case: Case) -> tuple[AnchorCheck, Records] | None:
     """What the configuration's anchors reach of its training boxes; None for data alone, or without a box."""
     if case.config is None or not (~_trained(case).crowd).any():
         return None
-    return check_anchors(_trained(case), case.config), _trained(case)
+    return check_anchors(_trained(case), case.config), as_trained(_trained(case), case.config)
 
 
 def _trained(case: Case) -> Records:

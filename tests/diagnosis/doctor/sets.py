@@ -15,6 +15,7 @@ SIDE, WIDTH = 96, 144
 CLASSES = 3
 TRAIN, VAL = 44, 24
 
+CSV_HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax"
 Content = dict[str, list[dict[str, Any]]]
 
 
@@ -112,6 +113,23 @@ def write_yolo_set(folder: Path, coco: Path) -> None:
             (folder / part / "labels" / name).with_suffix(".txt").write_text("\n".join(lines) + "\n")
     parts = "".join(f"{part}: {part}/images\n" for part in ("train", "val"))
     (folder / "data.yaml").write_text(f"{parts}nc: {len(names)}\nnames: {json.dumps(names)}\n")
+
+
+def write_csv_set(folder: Path, coco: Path) -> None:
+    """The same as ``{train,val}_labels.csv`` and ``{train,val}/``; a picture's first box of train is in line 2."""
+    for part in ("train", "val"):
+        content = read_labels(coco, part)
+        names = {row["id"]: row["name"] for row in content["categories"]}
+        files = {image["id"]: image["file_name"] for image in content["images"]}
+        (folder / part).mkdir(parents=True)
+        for name in files.values():
+            (folder / part / name).write_bytes((coco / "images" / part / name).read_bytes())
+        lines = [CSV_HEADER]
+        for row in content["annotations"]:
+            x, y, width, height = row["bbox"]
+            box = ",".join(f"{value:.2f}" for value in (x, y, x + width, y + height))
+            lines.append(f"{files[row['image_id']]},{WIDTH},{SIDE},{names[row['category_id']]},{box}")
+        (folder / f"{part}_labels.csv").write_text("\n".join(lines) + "\n")
 
 
 def read_labels(folder: Path, part: str) -> Content:

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.diagnosis.doctor.damage import Damage, check_copy, grave, told
 from tests.diagnosis.doctor.sets import (
     SIDE,
     WIDTH,
     Content,
     read_labels,
-    write_coco_set,
     write_labels,
-    write_voc_set,
     write_voc_sheet,
     write_yolo_set,
 )
 
-from foveal.diagnosis.doctor.report import Report
 from foveal.errors import DataError
-from foveal.verbs.doctor import Diagnosis, examine, write_fixed
+from foveal.verbs.doctor import examine, write_fixed
 
 Row = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("coco") / "set"
-    write_coco_set(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def voc(tmp_path_factory: pytest.TempPathFactory, coco: Path) -> Path:
-    folder = tmp_path_factory.mktemp("voc") / "set"
-    write_voc_set(folder, coco)
-    return folder
-
-
-class Damage(NamedTuple):
-    """What is done to train's labels, which rule must tell of it, and where."""
-
-    do: Callable[[Content, Path], None]
-    rule: str
-    where: str = ""
-    """In the place or the message of one of the findings."""
-    fixed: bool = True
-    """Whether the copy that --fix writes is free of errors."""
 
 
 # ---------------------------------------------------------------- boxes
@@ -301,20 +275,9 @@ def _damaged(coco: Path, folder: Path, damage: Damage) -> Path:
     return target
 
 
-def _found(report: Report, damage: Damage) -> list[str]:
-    texts = [f"{f.where}: {f.message}" for f in report.findings if f.rule == damage.rule]
-    return [text for text in texts if damage.where in text]
-
-
-def _grave(report: Report) -> Iterator[str]:
-    for found in report.findings:
-        if found.severity != "note":
-            yield f"{found.rule}: {found.where}: {found.message}"
-
-
 def test_a_sound_set_has_no_error_and_no_warning(coco: Path, voc: Path) -> None:
     for folder in (coco, voc):
-        assert list(_grave(examine(folder).report)) == []
+        assert list(grave(examine(folder).report)) == []
 
 
 def test_there_are_thirty_kinds() -> None:
@@ -327,25 +290,16 @@ def test_damage_is_found_and_named(name: str, coco: Path, tmp_path: Path) -> Non
     folder = _damaged(coco, tmp_path, damage)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     found = examine(folder)
-    assert _found(found.report, damage), list(_grave(found.report))
-    _check_copy(found, tmp_path / "copy", damage)
+    assert told(found.report, damage), list(grave(found.report))
+    check_copy(found, tmp_path / "copy", damage)
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def _check_copy(found: Diagnosis, copy: Path, damage: Damage) -> None:
-    write_fixed(found, copy, {})
-    again = examine(copy)
-    errors = [f"{f.rule}: {f.where}: {f.message}" for f in again.report.findings if f.severity == "error"]
-    if damage.fixed:
-        assert errors == []
-    assert (copy / "fixes.csv").is_file()
 
 
 @pytest.mark.parametrize("name", NOTES)
 def test_what_is_good_to_know_is_a_note(name: str, coco: Path, tmp_path: Path) -> None:
     report = examine(_damaged(coco, tmp_path, NOTES[name])).report
-    assert _found(report, NOTES[name])
-    assert list(_grave(report)) == []
+    assert told(report, NOTES[name])
+    assert list(grave(report)) == []
 
 
 # ---------------------------------------------------------------- VOC
@@ -417,8 +371,8 @@ def test_damage_to_voc_is_found_and_named(name: str, voc: Path, tmp_path: Path) 
     do(folder)
     found = examine(folder)
     damage = Damage(lambda *_: None, rule, where)
-    assert _found(found.report, damage), list(_grave(found.report))
-    _check_copy(found, tmp_path / "copy", damage)
+    assert told(found.report, damage), list(grave(found.report))
+    check_copy(found, tmp_path / "copy", damage)
 
 
 # ---------------------------------------------------------------- YOLO
@@ -449,8 +403,30 @@ YOLO: dict[str, tuple[Callable[[Path], object], str, str, bool]] = {
     "pixels": (
         lambda f: _every_line(f, lambda x, y, w, h: (x * WIDTH, y * SIDE, w * WIDTH, h * SIDE)),
         "pixel_boxes",
-        "train",
-        False,
+        "in pixels they fit as cx cy width height",
+        True,
+    ),
+    "pixels of corners": (
+        lambda f: _every_line(
+            f,
+            lambda x, y, w, h: (
+                (x - w / 2) * WIDTH,
+                (y - h / 2) * SIDE,
+                (x + w / 2) * WIDTH,
+                (y + h / 2) * SIDE,
+            ),
+        ),
+        "pixel_boxes",
+        "in pixels they fit as x1 y1 x2 y2",
+        True,
+    ),
+    "pixels of half of the files": (
+        lambda f: _every_line(
+            f, lambda x, y, w, h: (x * WIDTH, y * SIDE, w * WIDTH, h * SIDE) if x < 0.5 else (x, y, w, h)
+        ),
+        "pixel_boxes",
+        "have not",
+        True,
     ),
     "text": (lambda f: _append(f, "0 a b c d"), "bad_number", "0_005.txt", True),
     "class of another set": (lambda f: _append(f, "9 .5 .5 .2 .2"), "unknown_class", "0_005.txt", True),
@@ -469,7 +445,7 @@ def yolo(tmp_path_factory: pytest.TempPathFactory, coco: Path) -> Path:
 
 
 def test_a_sound_yolo_set_has_no_error_and_no_warning(yolo: Path) -> None:
-    assert list(_grave(examine(yolo).report)) == []
+    assert list(grave(examine(yolo).report)) == []
 
 
 @pytest.mark.parametrize("name", YOLO)
@@ -480,19 +456,64 @@ def test_damage_to_yolo_is_found_and_named(name: str, yolo: Path, tmp_path: Path
     do(folder)
     found = examine(folder)
     damage = Damage(lambda *_: None, rule, where)
-    assert _found(found.report, damage), list(_grave(found.report))
+    assert told(found.report, damage), list(grave(found.report))
     if fixed:
-        _check_copy(found, tmp_path / "copy", damage)
+        check_copy(found, tmp_path / "copy", damage)
+
+
+@pytest.mark.parametrize("name", ["pixels", "pixels of corners"])
+def test_pixels_of_yolo_are_mended_exactly(name: str, yolo: Path, coco: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(yolo, folder)
+    YOLO[name][0](folder)
+    write_fixed(examine(folder), tmp_path / "copy", {})
+    kept, sound = (read_labels(path, "train")["annotations"] for path in (tmp_path / "copy", coco))
+    assert len(kept) == len(sound)
+    for one, other in zip(kept, sound, strict=True):
+        assert one["bbox"] == pytest.approx(other["bbox"], abs=1e-3)
+        assert one["category_id"] == other["category_id"] - 1
+    fixes = (tmp_path / "copy" / "fixes.csv").read_text().splitlines()
+    assert sum(line.startswith("pixel_boxes,train,") for line in fixes) == len(sound)
+
+
+def test_pixels_that_fit_in_two_ways_are_left_to_a_person(yolo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(yolo, folder)
+    _every_line(folder, lambda *_: (50, 30, 40, 20))
+    found = examine(folder)
+    assert "fit as cx cy width height or as x y width height" in next(
+        f.message for f in found.report.findings if f.rule == "pixel_boxes"
+    )
+    with pytest.raises(DataError, match="train would be empty"):
+        write_fixed(found, tmp_path / "copy", {})
 
 
 def test_of_a_part_with_nothing_left_no_copy_is_made(yolo: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     shutil.copytree(yolo, folder)
-    YOLO["pixels"][0](folder)
+    _every_line(folder, lambda *_: (0.5, 0.5, float("nan"), 0.5))
     found = examine(folder)
     with pytest.raises(DataError, match="train would be empty"):
         write_fixed(found, tmp_path / "copy", {})
     assert not (tmp_path / "copy").exists()
+
+
+def test_boxes_are_judged_at_the_size_at_which_tiles_show_them(coco: Path, tmp_path: Path) -> None:
+    """4 px of 144 are 0.9 px on a canvas of 32, and as they are in a tile of 32."""
+    content = read_labels(coco, "train")
+    content["annotations"][7]["bbox"] = [10.0, 10.0, 4.0, 4.0]
+    labels = tmp_path / "train.json"
+    labels.write_text(json.dumps(content))
+    source = f"{{format: coco, annotations: {labels}, images: {coco}/images/train}}"
+    (tmp_path / "config.yaml").write_text(f"data:\n  image_size: [32, 32]\n  train: {source}\n")
+
+    def tiny(*overrides: str) -> list[str]:
+        report = examine(tmp_path / "config.yaml", "none", None, overrides).report
+        return [f.message for f in report.findings if f.rule == "tiny_box" and "annotation 8" in f.where]
+
+    assert "0.889 px at training size" in tiny()[0]
+    assert tiny("data.tiles.size=32") == []
+    assert "2 px at training size" in tiny("data.tiles.size=64")[0]
 
 
 def test_one_unreadable_part_does_not_hide_the_others(coco: Path, tmp_path: Path) -> None:
@@ -500,7 +521,7 @@ def test_one_unreadable_part_does_not_hide_the_others(coco: Path, tmp_path: Path
     sound, broken = source.format(coco, "instances_val"), source.format(coco, "gone")
     (tmp_path / "config.yaml").write_text(f"data:\n  train: {sound}\n  val: {broken}\n")
     report = examine(tmp_path / "config.yaml").report
-    assert _found(report, Damage(lambda *_: None, "unusable", "gone.json: no such file"))
+    assert told(report, Damage(lambda *_: None, "unusable", "gone.json: no such file"))
     assert [part.pictures for part in report.parts] == [24, 0]
 
 

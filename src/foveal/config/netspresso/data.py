@@ -1,6 +1,7 @@
 """``data.yaml`` -> section ``data``: where pictures and labels lie, and the class names.
 
-Facts: dataloaders/detection.py and docs/components/data.md: NetsPresso's detector reads YOLO text files only; a
+Facts: dataloaders/detection.py and docs/components/data.md: NetsPresso's detector reads YOLO text files only, one
+for each picture of ``image``, by its stem; it passes over pictures without one, and does not use ``pattern``. A
 label path that holds COCO JSON or Pascal VOC XML is read all the same.
 """
 
@@ -8,16 +9,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from foveal.config.document import Key
+from foveal.config.explain import dotted
+from foveal.config.netspresso.ledger import walk
 from foveal.config.netspresso.translation import Translation
 
 DATA: Key = ("data",)
 PATHS: Key = (*DATA, "path")
 SPLITS = {"train": "train", "valid": "val"}
-YOLO = "its labels are YOLO text files, which Foveal does not read: convert them to COCO JSON"
-ABSENT = "it is not there now, and NetsPresso's own labels are YOLO text files, which Foveal does not read"
+YOLO = "YOLO text"
+ABSENT = "there are no label files now; taken for YOLO text, the only labels that NetsPresso's detector reads"
+SEVERAL = "it holds several JSON files; write the one that is meant into data"
+NO_FOLDER = "it is neither a folder nor a JSON file"
+NO_PAIR = "is background here, where NetsPresso passes over it; move it elsewhere if it shows objects"
 NO_TEST = "training looks at train and val only; foveal evaluate measures on another set"
 COLOURS = "Foveal draws each class in a colour of its own"
 NAMES: dict[Key, tuple[str, ...]] = {
@@ -51,7 +57,9 @@ def data(t: Translation) -> None:
             t.ignore(key, NO_TEST)
         key = (*PATHS, "pattern", name)
         if t.has(key):
-            t.ignore(key, "a picture is found by its file name in the labels, or the label by the picture's")
+            t.ignore(
+                key, "a label belongs to the picture of its name; NetsPresso's detector goes by that, too"
+            )
     _classes(t, root)
     reasons = {"pallete": COLOURS, "palette": COLOURS, "label_image_mode": "it is of segmentation"}
     t.ignore_known(
@@ -102,54 +110,101 @@ def _split(t: Translation, theirs: Key, ours: Key, root: Path | None) -> None:
             if t.has(key):
                 t.ignore(key, "there are no labels beside it")
         return
-    kind, annotations = _labels(root or Path(), folder)
-    if kind is None:
+    found = _labels(root or Path(), folder)
+    if found.kind is None:
         for key in (image, label):
             if t.has(key):
-                t.ignore(key, YOLO if ((root or Path()) / folder).exists() else ABSENT, warning=key == label)
+                t.ignore(key, found.how, warning=key == label)
         return
-    t.put(label, ours, {"format": kind})
-    how = "COCO JSON" if kind == "coco" else "Pascal VOC XML"
-    t.map(label, (*ours, "annotations"), annotations, how)
+    t.put(label, ours, {"format": found.kind})
+    t.map(label, (*ours, "annotations"), found.annotations, found.how)
+    if found.how == ABSENT:
+        t.ledger.warn(t.origin(label), f"{dotted(label)}: {folder}: {ABSENT}")
+    elif found.kind == "yolo":
+        t.ledger.remark(t.origin(label), f"{dotted(label)}: a picture without a label file {NO_PAIR}")
     if isinstance(t.get(image), str):
         t.map(image, (*ours, "images"), t.get(image))
     elif t.has(image):
         t.ignore(image, "there are no pictures")
 
 
-def _labels(root: Path, label: str) -> tuple[str | None, str]:
-    """Format and path of labels; None for YOLO, which is all that theirs reads, and for an absent folder."""
+class _Labels(NamedTuple):
+    """What a label path of theirs holds."""
+
+    kind: str | None
+    """Foveal's name of the format; None: no labels."""
+    annotations: str
+    how: str
+    """What a person should know of it, or why there are none."""
+
+
+def _labels(root: Path, label: str) -> _Labels:
+    """Text files count before others, since theirs reads nothing else; an absent folder is taken to hold them."""
     path = root / label
     if path.suffix.lower() == ".json":
-        return "coco", label
-    if path.is_dir():
-        names = sorted(file.name for file in path.iterdir() if file.is_file())
-        jsons = [name for name in names if name.lower().endswith(".json")]
-        if len(jsons) == 1:
-            return "coco", f"{label.rstrip('/')}/{jsons[0]}"
-        if any(name.lower().endswith(".xml") for name in names):
-            return "voc", label
-    return None, label
+        return _Labels("coco", label, "COCO JSON")
+    if path.exists() and not path.is_dir():
+        return _Labels(None, label, NO_FOLDER)
+    names = sorted(file.name for file in path.iterdir() if file.is_file()) if path.is_dir() else []
+    if any(name.endswith(".txt") and "classes" not in name for name in names):
+        return _Labels("yolo", label, YOLO)
+    jsons = [name for name in names if name.lower().endswith(".json")]
+    if len(jsons) == 1:
+        return _Labels("coco", f"{label.rstrip('/')}/{jsons[0]}", "COCO JSON")
+    if any(name.lower().endswith(".xml") for name in names):
+        return _Labels("voc", label, "Pascal VOC XML")
+    return _Labels(None, label, SEVERAL) if jsons else _Labels("yolo", label, ABSENT)
 
 
 def _classes(t: Translation, root: Path | None) -> None:
+    """Their list is both: the names of the label files' ids, and the classes of the model in their order."""
     key = (*DATA, "id_mapping")
     if not t.has(key):
         return
-    names: Any = t.get(key)
-    how = ""
-    if isinstance(names, str):  # a file below the root that holds a JSON list
-        how = f"of {names}"
+    value: Any = t.get(key)
+    how = []
+    if isinstance(value, str):  # a JSON file below the root
+        how.append(f"of {value}")
         try:
-            names = json.loads(((root or Path()) / names).read_text(encoding="utf-8"))
+            value = json.loads(((root or Path()) / value).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            t.ignore(
-                key, f"{names} cannot be read as a JSON list of names now; write data.classes", warning=True
-            )
+            missing = f"{value} cannot be read as a JSON list of names now; write data.classes"
+            yolo = [name for name in SPLITS.values() if t.ours.get((*DATA, name, "format")) == "yolo"]
+            t.ignore(key, ", and names into data.".join([missing, *yolo]), warning=True)
             return
-    if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
-        t.map(key, (*DATA, "classes"), list(names), how)
-    elif names is None:
+    if value is None:
         t.ignore(key, "")
+        return
+    names = _names(value)
+    if not names:
+        t.ledger.fault(
+            t.origin(key),
+            "id_mapping must be a list of class names, ids with names, or a file that holds either",
+        )
+        return
+    whole = list(names) == list(range(len(names)))
+    for split in SPLITS.values():
+        if t.ours.get((*DATA, split, "format")) == "yolo":
+            t.put(key, (*DATA, split, "names"), list(names.values()) if whole else names)
+            how.append(f"names of data.{split}, too")
+    t.map(key, (*DATA, "classes"), list(names.values()), "; ".join(how))
+    for inner, _ in walk(t.get(key), key):
+        t.used(inner)
+
+
+def _names(value: Any) -> dict[int, str]:
+    """Names by id: of a list, of ids with names, or of names with ids; empty where it is none of these."""
+    if isinstance(value, list):
+        pairs: list[tuple[Any, Any]] = list(enumerate(value))
+    elif isinstance(value, dict):
+        pairs = list(value.items())
+        if all(type(number) is int for number in value.values()):
+            pairs = [(str(number), name) for name, number in pairs]
     else:
-        t.ledger.fault(t.origin(key), "id_mapping must be a list of class names, or a file that holds one")
+        return {}
+    names = {
+        int(number): name
+        for number, name in pairs
+        if str(number).isascii() and str(number).isdigit() and isinstance(name, str)
+    }
+    return dict(sorted(names.items())) if len(names) == len(pairs) else {}

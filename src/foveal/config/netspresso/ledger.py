@@ -69,6 +69,10 @@ class Ledger:
         self.remarks.append(f"{origin.place}: {text}")
         self.notes.append(Note(self.remarks[-1]))
 
+    def warn(self, origin: Origin, text: str) -> None:
+        """Something that a person should look at, of a key that has its entry."""
+        self.notes.append(Note(f"{origin.place}: {text}", warning=True))
+
     def fault(self, origin: Origin, text: str) -> None:
         """Something that cannot be read at all; all of them are told together."""
         line = f"{origin.place}: {text}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from foveal.metrics.calibration import Reliability, reliability
 from foveal.metrics.coco import CocoEvaluator, SizeResult
@@ -17,6 +20,7 @@ from foveal.metrics.thresholds import ThresholdRule, Thresholds, choose_threshol
 from foveal.runtime.predictor import DEFAULT_THRESHOLD
 from foveal.types import Array, GroundTruth
 
+DECIMALS = 8
 STORED = "stored"
 """Rule name of thresholds that came with the checkpoint."""
 
@@ -82,7 +86,7 @@ def as_json(result: Analysis) -> dict[str, Any]:
     """The sections of ``evaluation.json``, as ``docs/evaluation.md`` describes them."""
     names = result.truth.classes.names
     return {
-        "intervals": _intervals(result.intervals, names),
+        "intervals": _intervals(result.intervals, result.truth),
         "errors": _errors(result.errors),
         "confusion": {
             "names": [*names, None],
@@ -111,7 +115,9 @@ def as_json(result: Analysis) -> dict[str, Any]:
     }
 
 
-def _intervals(rows: Intervals, names: tuple[str, ...]) -> dict[str, Any]:
+def _intervals(rows: Intervals, truth: GroundTruth) -> dict[str, Any]:
+    """With AP on every draw, and of which labels: two files of equal labels give the paired difference."""
+    names = truth.classes.names
     return {
         "share": 0.95,
         "samples": rows.samples,
@@ -121,7 +127,17 @@ def _intervals(rows: Intervals, names: tuple[str, ...]) -> dict[str, Any]:
         "per_class": [
             {"name": name, "AP": _interval(row)} for name, row in zip(names, rows.per_class, strict=True)
         ],
+        "draws": [None if np.isnan(value) else round(float(value), DECIMALS) for value in rows.draws],
+        "labels": labels_digest(truth),
     }
+
+
+def labels_digest(truth: GroundTruth) -> str:
+    """The same for the same pictures and boxes in the same order, whatever folder they lie in."""
+    digest = hashlib.sha256("\0".join(truth.classes.names).encode(errors="replace"))
+    for column in (truth.image_ids, truth.offsets, truth.boxes, truth.labels, truth.crowd):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
 
 
 def _interval(interval: Interval | None) -> dict[str, float] | None:

@@ -35,17 +35,19 @@ def check(
     canvas: tuple[int, int] | None = None,
     anchors: AnchorSection = ((), ()),
     title: str = "",
+    tile: tuple[int, int] | None = None,
 ) -> Report:
     """The report on a data set.
 
     looked: of each part, what looking at its pictures showed (``look_at``). canvas: (height, width) that training
-    letterboxes onto; default: ``foveal init``'s. anchors: lines and findings about a configuration's.
+    letterboxes onto; default: ``foveal init``'s. anchors: lines and findings about a configuration's. tile:
+    (height, width) that training cuts larger pictures into.
     """
     canvas = canvas or _canvas(parts)
     lines, findings = anchors
     hits = itertools.chain(
         itertools.chain.from_iterable(
-            _of_part(part, seen, canvas) for part, seen in zip(parts, looked, strict=True)
+            _of_part(part, seen, canvas, tile) for part, seen in zip(parts, looked, strict=True)
         ),
         _of_set(parts, looked),
         (Hit(found) for found in findings),
@@ -54,14 +56,16 @@ def check(
     return Report(title, summaries, hits, lines)
 
 
-def _of_part(part: Part, seen: list[Look] | None, canvas: tuple[int, int]) -> Iterator[Hit]:
+def _of_part(
+    part: Part, seen: list[Look] | None, canvas: tuple[int, int], tile: tuple[int, int] | None
+) -> Iterator[Hit]:
     yield from meanings(part)
     yield from read_faults(part)
     yield from looks(part, seen)
     yield from conventions(part)
     yield from one_corner(part)
     yield from box_twins(part)
-    yield from box_sizes(part, canvas)
+    yield from box_sizes(part, canvas, tile)
     yield from same_place(part)
     yield from part_counts(part)
     yield from picture_counts(part)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from foveal.diagnosis.doctor.meanings import judge, numbers_of
+from foveal.diagnosis.doctor.box_numbers import numbers_of
+from foveal.diagnosis.doctor.meanings import judge
 from foveal.diagnosis.doctor.part import Hit, Part
 from foveal.diagnosis.doctor.rulebook import finding
 from foveal.types import Array

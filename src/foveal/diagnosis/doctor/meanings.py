@@ -7,23 +7,26 @@ pictures as they are read, and (nearly) all do in one other meaning, that one is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from foveal.data.account import Meaning
+from foveal.diagnosis.doctor.box_numbers import (
+    LEAST_MISFITS,
+    LEAST_SHARE,
+    SLACK,
+    Numbers,
+    Verdict,
+    misfits,
+    numbers_of,
+    one_box,
+)
 from foveal.diagnosis.doctor.part import Hit, Part
+from foveal.diagnosis.doctor.pixel_boxes import pixel_boxes
 from foveal.diagnosis.doctor.rulebook import finding
 from foveal.types import Array
 
-LEAST_MISFITS, LEAST_SHARE = 3, 0.04
-"""As few misfits as this, or as small a share, are slips, not a system."""
 MOST_LEFT = 0.1
 """Share of the misfits that may stay in the right meaning: there may be slips beside."""
-SLACK = 0.01
-"""Share of the picture's side, at least 1 px, by which a box may leave it and still fit."""
-PIXELS = "look like pixels"
-"""What the readers of shares say of such a number."""
 FEW = 10
 FILLED = 0.8
 """Share of the stated size that boxes reach where they were drawn on a picture of that size."""
@@ -59,60 +62,12 @@ PREFERENCE = (
 """Of meanings that fit alike the first is named: those that hardly fit by chance come first."""
 
 
-class Numbers(NamedTuple):
-    """The boxes of a part as the file has them, those that were dropped too."""
-
-    corners: Array
-    """[M, 4] before the reader's shift."""
-    size: Array
-    """[M, 2] width and height of their pictures."""
-    stated: Array
-    """[M, 2] width and height that the labels state; 0 where they do not."""
-    shift: Array
-    """[4]"""
-
-
-class Verdict(NamedTuple):
-    """What the numbers of a part mean, if not what they are read as."""
-
-    rule: str
-    message: str
-    meaning: Meaning | None
-    """How to read them; None where the numbers do not say so exactly."""
-
-
-def numbers_of(part: Part) -> Numbers:
-    """The account's numbers, those of kept boxes among them."""
-    records, account = part.records, part.records.account
-    size = np.stack([records.widths, records.heights], axis=1)
-    if account is None:
-        return Numbers(records.boxes, part.box_picture_size, np.zeros((len(records.boxes), 2)), np.zeros(4))
-    shift = np.array(account.shift)
-    corners = records.boxes - shift
-    kept = account.rows >= 0
-    corners[account.rows[kept]] = account.corners[kept]
-    dropped = ~kept & np.isfinite(account.corners).all(1)
-    pictures = np.concatenate([part.picture_of, account.pictures[dropped]])
-    stated = account.stated[:, ::-1]
-    return Numbers(
-        np.concatenate([corners, account.corners[dropped]]), size[pictures], stated[pictures], shift
-    )
-
-
-def misfits(corners: Array, numbers: Numbers) -> Array:
-    """[M] bool: whether corners make no box, or one that leaves its picture."""
-    slack = np.maximum(1.0, SLACK * numbers.size)
-    shifted = corners + numbers.shift
-    no_box = (corners[:, 2:] <= corners[:, :2]).any(1)
-    leaves = np.logical_or(shifted[:, :2] < -slack, shifted[:, 2:] > numbers.size + slack).any(1)
-    return np.logical_or(no_box, leaves)
-
-
 def judge(part: Part) -> Verdict | None:
     """The meaning that the evidence speaks for overwhelmingly, or None."""
     numbers = numbers_of(part)
-    if not len(numbers.corners):
-        return None
+    pixels = pixel_boxes(part)
+    if pixels is not None or not len(numbers.corners):
+        return pixels
     wrong = misfits(numbers.corners, numbers)
     return (
         _shares_of_picture(numbers)
@@ -141,19 +96,9 @@ def _other_order(numbers: Numbers, wrong: Array) -> Verdict | None:
         if backwards > count / 2
         else f"{count / total:.0%} of {total} boxes leave their pictures"
     )
-    return Verdict(best, f"{what}; {said} {left[best] / total:.0%} do not fit: was that meant?", _one(meant))
-
-
-def _one(meant: Callable[[Array, Array], Array]) -> Meaning:
-    """A meaning of columns as one of a single box."""
-
-    def meaning(
-        corners: Sequence[float], size: tuple[int, int], _: tuple[int, int] | None
-    ) -> Sequence[float]:
-        box = meant(np.array([corners], dtype=np.float64), np.array([[size[1], size[0]]], dtype=np.float64))
-        return [float(value) for value in box[0]]
-
-    return meaning
+    return Verdict(
+        best, f"{what}; {said} {left[best] / total:.0%} do not fit: was that meant?", one_box(meant)
+    )
 
 
 def _shares_of_picture(numbers: Numbers) -> Verdict | None:
@@ -163,7 +108,9 @@ def _shares_of_picture(numbers: Numbers) -> Verdict | None:
     if count < LEAST_MISFITS or count < 0.5 * total:
         return None
     text = f"{count / total:.0%} of {total} boxes have no number over 1, in pictures of at least 16 px"
-    scaled = _one(lambda corners, size: np.where(corners <= 1 + SLACK, corners * np.tile(size, 2), corners))
+    scaled = one_box(
+        lambda corners, size: np.where(corners <= 1 + SLACK, corners * np.tile(size, 2), corners)
+    )
     return Verdict("normalised_boxes", f"{text}: shares of the picture?", scaled)
 
 
@@ -222,11 +169,7 @@ def one_corner(part: Part) -> Iterator[Hit]:
 
 
 def meanings(part: Part) -> Iterator[Hit]:
-    """At most one finding a part; and pixels, which a reader of shares refuses before they come here."""
+    """At most one finding a part."""
     verdict = judge(part)
     if verdict is not None:
         yield Hit(finding(verdict.rule, part.name, verdict.message), part.name)
-    pixels = sum(kind == "bad_number" and PIXELS in message for kind, _, message in part.records.faults)
-    if pixels >= LEAST_MISFITS and pixels > LEAST_SHARE * (pixels + len(part.records.labels)):
-        text = f"{pixels} boxes have numbers far over 1, and {len(part.records.labels)} have not"
-        yield Hit(finding("pixel_boxes", part.name, text), part.name)

@@ -115,7 +115,10 @@ RULES: dict[str, Rule] = {
         True,
     ),
     "pixel_boxes": Rule(
-        "error", "boxes are pixels where shares of the picture (0 to 1) are expected", "divide by its size"
+        "error",
+        "boxes are pixels where shares of the picture (0 to 1) are expected",
+        "divide by its size",
+        True,
     ),
     "resized_boxes": Rule(
         "error", "boxes fit a copy of the picture of another size", "scale them by the factor named", True

@@ -10,18 +10,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from foveal.diagnosis.doctor.report import Group, Report
+from foveal.diagnosis.doctor.report import Group, PartSummary, Report
 from foveal.diagnosis.doctor.rulebook import RULES
 from foveal.diagnosis.finding import Severity
 
 PLACES = 3
 STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
-CLASSES_SHOWN = 5
+CLASSES_SHOWN = 12
 
 
 def show(report: Report, console: Console, root: Path) -> None:
     """Print the figures of every part, then every rule that found something. root: left out of paths."""
     console.print(_parts(report))
+    for part in report.parts:
+        if part.classes:
+            console.print(Text(f" {part.name}: {_classes(part)}"))
+    console.print()
     if not report.hits:
         console.print("nothing to say: no rule found anything")
     for severity, style in STYLES.items():
@@ -48,14 +52,16 @@ def _parts(report: Report) -> Table:
     for name in ("pictures", "decoded", "empty", "boxes", "crowd", "median px"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("size", overflow="fold")
-    table.add_column("classes", overflow="fold")
     for part in report.parts:
-        shown = [f"{name} {count}" for name, count in list(part.classes.items())[:CLASSES_SHOWN]]
-        rest = len(part.classes) - len(shown)
-        classes = ", ".join(shown) + (f" and {rest} more" if rest else "")
         numbers = (part.pictures, part.decoded, part.empty, part.boxes, part.crowds, round(part.median_side))
-        table.add_row(part.name, *map(str, numbers), part.sizes, Text(_plain(classes)))
+        table.add_row(part.name, *map(str, numbers), part.sizes)
     return table
+
+
+def _classes(part: PartSummary) -> str:
+    shown = [f"{name} {count}" for name, count in list(part.classes.items())[:CLASSES_SHOWN]]
+    rest = len(part.classes) - len(shown)
+    return _plain(", ".join(shown) + (f" and {rest} more" if rest else ""))
 
 
 def _group(group: Group, style: str, root: Path) -> Text:

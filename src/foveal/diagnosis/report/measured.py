@@ -9,6 +9,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from foveal.diagnosis.report.gather import Run, at, number, rows
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -75,9 +77,31 @@ def classes(run: Run) -> list[ClassRow]:
     return found
 
 
+def paired(first: Run, second: Run) -> Span | None:
+    """95 % interval of ``second``'s AP less ``first``'s on the same pictures; None where the files do not hold it.
+
+    Both evaluations drew the pictures alike, so that how hard a draw is cancels out (``metrics.intervals``).
+    """
+    labels = at(first.evaluation, "intervals", "labels")
+    if labels is None or labels != at(second.evaluation, "intervals", "labels"):
+        return None
+    sides = [at(run.evaluation, "intervals", "draws") for run in (first, second)]
+    if not all(isinstance(side, list) for side in sides) or len(sides[0]) != len(sides[1]):
+        return None
+    draws = [(number(a), number(b)) for a, b in zip(*sides, strict=True)]
+    differences = [b - a for a, b in draws if a is not None and b is not None]
+    if not differences:
+        return None
+    low, high = np.quantile(differences, (0.025, 0.975))
+    return float(low), float(high)
+
+
 def comparable(runs: Sequence[Run]) -> bool:
     """Whether the runs were measured on the same pictures, as far as their files tell."""
     known = [run for run in runs if run.metric("AP") is not None]
+    labels = {at(run.evaluation, "intervals", "labels") for run in known}
+    if len(labels) == 1 and None not in labels:
+        return True
     counts = {number(run.evaluation.get("pictures")) for run in known} - {None}
     sources = {
         json.dumps(at(run.config, "data", "val"), sort_keys=True, default=str) for run in known if run.config

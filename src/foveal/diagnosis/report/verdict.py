@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from foveal.diagnosis.after.findings import HELP
 from foveal.diagnosis.report.blocks import MISSING, Item, points, sentence, size_words
 from foveal.diagnosis.report.gather import HealthLine, Run, number
-from foveal.diagnosis.report.measured import classes, comparable, error_points, interval, said
+from foveal.diagnosis.report.measured import classes, comparable, error_points, interval, paired, said
 
 ERROR_WORDS = {
     "class": "the wrong class on a right box",
@@ -70,8 +70,13 @@ def _several(runs: Sequence[Run]) -> str:
         f"Of {len(runs)} runs {first.name} is ahead with an AP of {points(score)}, "
         f"{points(score - second)} points before {other.name}"
     )
+    gap = paired(other, first)
     spans = interval(first, "AP"), interval(other, "AP")
-    if spans[0] and spans[1]:
+    if gap is not None:
+        luck = "the choice of pictures"
+        certain = f"{luck} does not explain it" if gap[0] > 0 else f"{luck} may explain it"
+        text += f" (95 % on the same pictures: {100 * gap[0]:.1f} to {100 * gap[1]:.1f}; {certain})"
+    elif spans[0] and spans[1]:
         apart = spans[0][0] > spans[1][1]
         text += (
             "; their 95 % intervals lie apart"

@@ -16,7 +16,7 @@ from foveal.diagnosis.report.blocks import (
     range_words,
 )
 from foveal.diagnosis.report.gather import Run
-from foveal.diagnosis.report.measured import comparable, interval
+from foveal.diagnosis.report.measured import comparable, interval, paired
 from foveal.diagnosis.report.sections.configuration import settings_table
 
 LEAD = "The runs beside one another; each keeps its colour on the whole page."
@@ -35,15 +35,17 @@ def _results(runs: Sequence[Run]) -> Table:
     fair = comparable(runs)
     best = max((score for score in scores if score is not None), default=None) if fair else None
     rows: list[Row] = []
+    leader = None if best is None else runs[scores.index(best)]
     for place, run in enumerate(runs):
         score = scores[place]
+        gap = None if leader is None or run is leader else paired(leader, run)
         behind = "" if score is None or best is None or score == best else f"{100 * (score - best):.1f}"
         steps = max((curve[-1][0] for curve in run.curves.values() if curve), default=None)
         rows.append(
             [
                 Cell(run.name, run=place),
                 Cell(points(score), score is not None and score == best, range_words(interval(run, "AP"))),
-                *([behind or MISSING] if fair else []),
+                *([Cell(behind or MISSING, note=range_words(gap))] if fair else []),
                 Cell(points(run.metric("AP50")), note=range_words(interval(run, "AP50"))),
                 points(run.metric("AP75")),
                 points(run.metric("AR100")),
@@ -61,4 +63,5 @@ def _results(runs: Sequence[Run]) -> Table:
         Column("steps"),
         Column("parameters"),
     ]
-    return Table(columns, rows, caption="Results, of 100; small: 95 % interval")
+    caption = "Results, of 100; small: 95 % interval, that of a difference on the same pictures"
+    return Table(columns, rows, caption=caption)
