@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from foveal.build import build_anchors, build_assigner, build_tiling
+from foveal.build import as_seen, build_anchors, build_assigner
 from foveal.config.load import data_of
 from foveal.config.schema import Config, IouAssigner
 from foveal.data.records import Records
-from foveal.data.tiled import tile_records
 from foveal.diagnosis.canvas_boxes import CanvasBoxes, boxes_on_canvas
 from foveal.heads.anchor_decoupled.targets import Assigner
 from foveal.ops.iou import box_iou
@@ -126,11 +125,7 @@ def canvas_of(config: Config) -> tuple[int, int]:
 
 def as_trained(records: Records, config: Config) -> Records:
     """The pictures as training sees them: their tiles, where the data is tiled."""
-    tiles = data_of(config).tiles
-    tiling = build_tiling(tiles)
-    if tiles is None or tiling is None:
-        return records
-    return tile_records(records, tiling, tiles.min_visible, tiles.keep_empty)
+    return as_seen(records, data_of(config), train=True)
 
 
 def check_anchors(records: Records, config: Config, boxes: CanvasBoxes | None = None) -> AnchorCheck:
