@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,9 +17,12 @@ import numpy as np
 
 from foveal.data.account import new_notes
 from foveal.data.decode import PictureSize, picture_size, rotate_boxes
+from foveal.data.inside import relative_to
 from foveal.data.records import Fault, FaultKind, Records
+from foveal.data.table import UNKNOWN as UNKNOWN
+from foveal.data.table import RecordsTable
 from foveal.errors import DataError
-from foveal.types import Array, ClassNames
+from foveal.types import ClassNames
 
 ROUNDING = 0.05
 """Pixels by which a box may leave its picture without being counted: label tools round to one decimal."""
@@ -28,8 +30,6 @@ ROUNDING = 0.05
 FATAL_WHEN_STRICT: frozenset[FaultKind] = frozenset(
     {"unreadable_picture", "missing_picture", "unsafe_path", "unreadable_labels"}
 )
-UNKNOWN = -1
-"""Provisional label of a box whose class is not among the wanted ones."""
 
 
 class NothingToLearnError(DataError):
@@ -57,21 +57,15 @@ class RecordsBuilder:
         self.strict = strict
         self._real_root = os.path.realpath(root)
         self._faults: list[Fault] = []
-        self._files: list[str] = []
         self._known: set[str] = set()
-        self._columns = {name: array("q") for name in ("image_ids", "heights", "widths")}
-        self._offsets = array("q", [0])
-        self._boxes = array("d")
-        self._labels = array("q")
-        self._crowd = array("b")
-        self._area = array("d")
+        self._table = RecordsTable()
         self._size: PictureSize | None = None
         self._rotated = False
         self._stated: tuple[int, int] | None = None
         self._notes = new_notes()
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._table.files)
 
     def fault(self, kind: FaultKind, where: str, message: str) -> None:
         """Count one thing that was noticed, with its place; the message becomes one line."""
@@ -97,7 +91,7 @@ class RecordsBuilder:
         first = None
         for name in names:
             first = first if first is not None else name
-            relative = self._inside(name)
+            relative = relative_to(name, self._real_root)
             if relative is None:
                 outside = name
             elif os.path.isfile(os.path.join(self._real_root, relative)):
@@ -107,16 +101,6 @@ class RecordsBuilder:
         else:
             self.fault("missing_picture", where, f"no picture {first!r} in {self.root}: left out")
         return None
-
-    def _inside(self, name: str) -> str | None:
-        """Path relative to the root, or None where it leads out of it."""
-        try:
-            full = os.path.normpath(os.path.join(self._real_root, name))
-            if os.path.commonpath((self._real_root, os.path.realpath(full))) != self._real_root:
-                return None
-        except ValueError:  # A NUL or half a surrogate pair in the name.
-            return None
-        return os.path.relpath(full, self._real_root)
 
     def add_picture(self, relative: str, where: str, image_id: int, declared: tuple[int, int] | None) -> bool:
         """Read a located picture's header and make it the current one; False, counted, where that fails.
@@ -147,11 +131,7 @@ class RecordsBuilder:
         self._stated = declared
         if self._notes is not None:
             self._notes.stated.extend(declared or (0, 0))
-        self._files.append(Path(relative).as_posix())
-        self._columns["image_ids"].append(image_id)
-        self._columns["heights"].append(size.height)
-        self._columns["widths"].append(size.width)
-        self._offsets.append(len(self._labels))
+        self._table.add_picture(Path(relative).as_posix(), image_id, size.height, size.width)
         return True
 
     @property
@@ -199,13 +179,9 @@ class RecordsBuilder:
             self.fault("crowd", where, "crowd or difficult: kept as a region that training ignores")
         if area is None or not (math.isfinite(area) and area >= 0):
             area = (kept[2] - kept[0]) * (kept[3] - kept[1])
-        self._boxes.extend(kept)
-        self._labels.append(label)
-        self._crowd.append(crowd)
-        self._area.append(area)
+        self._table.add_box(kept, label, crowd, area)
         if self._notes is not None:
             self._notes.places.append(where)
-        self._offsets[-1] = len(self._labels)
 
     def doubt_box(
         self, corners: Sequence[float], label: int, where: str, kind: FaultKind, message: str
@@ -234,8 +210,8 @@ class RecordsBuilder:
         """Count a box that is dropped, or clipped where ``kept``."""
         self.fault(kind, where, message)
         if self._notes is not None:
-            row = len(self._labels) if kept else -1
-            self._notes.box(len(self._files) - 1, corners, row, len(self._faults) - 1)
+            row = len(self._table.labels) if kept else -1
+            self._notes.box(len(self) - 1, corners, row, len(self._faults) - 1)
 
     def _clip(
         self, box: Sequence[float], where: str, corners: Sequence[float]
@@ -258,7 +234,7 @@ class RecordsBuilder:
 
     def used(self) -> set[int]:
         """Provisional labels that have at least one kept box that is no crowd."""
-        return {label for label, crowd in zip(self._labels, self._crowd, strict=True) if not crowd}
+        return self._table.used()
 
     def build(self, classes: ClassNames, final: Sequence[int]) -> Records:
         """The records, with provisional label p renamed to ``final[p]``; UNKNOWN drops the box, counted.
@@ -270,39 +246,12 @@ class RecordsBuilder:
         return self._records(classes, final)
 
     def _records(self, classes: ClassNames, final: Sequence[int]) -> Records:
-        final_labels = np.asarray([*final, UNKNOWN], dtype=np.int64)
-        labels = final_labels[np.array(self._labels, dtype=np.int64)]
-        offsets = np.array(self._offsets, dtype=np.int64)
-        boxes = np.array(self._boxes, dtype=np.float64).reshape(-1, 4)
-        crowd = np.array(self._crowd, dtype=bool)
-        area = np.array(self._area, dtype=np.float64)
-        keep = labels != UNKNOWN
-        kept_before = np.concatenate(([0], np.cumsum(keep)))
-        for row in np.flatnonzero(~keep):
-            file = self._files[int(np.searchsorted(offsets, row, side="right")) - 1]
-            self.fault(
-                "unknown_class", f"{self.source}: {file}", "box of a class that has only crowd boxes: dropped"
-            )
-        offsets = kept_before[offsets]
-        self._count_empty(offsets, crowd[keep])
-        return Records(
-            root=self.root,
-            files=np.array(self._files, dtype=np.str_),
-            **{name: np.array(column, dtype=np.int64) for name, column in self._columns.items()},
-            offsets=offsets,
-            boxes=boxes[keep],
-            labels=labels[keep],
-            crowd=crowd[keep],
-            area=area[keep],
-            classes=classes,
-            faults=tuple(self._faults),
-            account=None if self._notes is None else self._notes.account(keep),
-        )
-
-    def _count_empty(self, offsets: Array, crowd: Array) -> None:
-        boxes, crowds = np.diff(offsets), np.diff(np.concatenate(([0], np.cumsum(crowd)))[offsets])
-        for picture in np.flatnonzero((boxes > 0) & (boxes == crowds)):
-            self.fault("only_crowd", self._files[picture], "every box is a crowd: background but for those")
+        for file in self._table.lost(final):
+            why = "box of a class that has only crowd boxes: dropped"
+            self.fault("unknown_class", f"{self.source}: {file}", why)
+        for file in self._table.only_crowd(final):
+            self.fault("only_crowd", file, "every box is a crowd: background but for those")
+        return self._table.records(self.root, classes, final, self._faults, self._notes)
 
     def _raise_if_strict(self) -> None:
         fatal = [fault for fault in self._faults if fault.kind in FATAL_WHEN_STRICT] if self.strict else []
@@ -325,14 +274,14 @@ class RecordsBuilder:
         self._raise_nothing("no usable box, so there is nothing to learn")
 
     def _raise_if_empty(self) -> None:
-        if not self._files:
+        if not len(self):
             self._raise_nothing(f"no picture to work with in {self.root}")
 
     def _raise_nothing(self, what: str) -> NoReturn:
         message = f"{self.source}: {what}{self._summary()}"
         if self._notes is None:
             raise DataError(message)
-        labels = max(self._labels, default=-1) + 1
+        labels = max(self._table.labels, default=-1) + 1
         raise NothingToLearnError(message, self._records(ClassNames((), ()), [UNKNOWN] * labels))
 
 
