@@ -269,3 +269,28 @@ def test_what_goes_with_a_configuration_only(sound: Path, tmp_path: Path) -> Non
     code, text = run(sound, "-o", tmp_path / "x.yaml")
     assert code == 2
     assert "goes with --fit-anchors" in text
+
+
+def test_a_file_that_is_there_stays(sound: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "report.html"
+    taken.write_text("mine")
+    _, text = run(sound, "--pictures", "headers", "--html", taken)
+    assert taken.read_text() == "mine"
+    written = [path for path in tmp_path.iterdir() if path != taken]
+    assert len(written) == 1
+    assert written[0].name in text
+
+
+def test_what_fix_leaves_to_a_person_is_said(sound: Path, tmp_path: Path) -> None:
+    """A class that is measured and never trained: no copy can mend that, so none is offered."""
+    folder = tmp_path / "split"
+    shutil.copytree(sound, folder)
+    content = read_labels(folder, "train")
+    gone = content["categories"][0]["id"]
+    content["annotations"] = [row for row in content["annotations"] if row["category_id"] != gone]
+    write_labels(folder, "train", content)
+    code, text = run(folder, "--pictures", "headers")
+    assert code == 3
+    assert "which --fix cannot" in " ".join(text.split())
+    _, text = run(folder, "--pictures", "headers", "--fix", tmp_path / "copy")
+    assert "errors that only you can mend: class_not_trained" in " ".join(text.split())

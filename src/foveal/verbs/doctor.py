@@ -26,11 +26,13 @@ from foveal.diagnosis.doctor.page import write_page
 from foveal.diagnosis.doctor.part import Part, folder_of
 from foveal.diagnosis.doctor.reading import Case, read_case
 from foveal.diagnosis.doctor.report import Report
+from foveal.diagnosis.doctor.rulebook import RULES
 from foveal.diagnosis.doctor.tables import write_csv, write_json
 from foveal.diagnosis.doctor.terminal import show
 from foveal.diagnosis.doctor.thumbnails import thumbnails
 from foveal.errors import UsageError
-from foveal.files import write_bytes
+from foveal.files import free_name, write_bytes
+from foveal.grammar import many
 from foveal.ops.letterbox import canvas_size
 
 WORKERS = min(8, os.cpu_count() or 1)
@@ -73,7 +75,8 @@ def doctor(
     pictures: whether the pixels of all pictures, of a sample or of none are decoded. fix: new folder for a
     corrected copy; merges: ``OLD=NEW`` class names, with it. strict: what the caller makes of warnings; here it
     changes the last line alone. overrides: ``key.sub=value``, of a configuration. anchor_picture: PNG of
-    the boxes that its anchors serve worst. The source is never written to.
+    the boxes that its anchors serve worst. The source is never written to, and a file that is
+    there stays: a numbered one is written beside it.
     """
     console, bars = Console(quiet=quiet, highlight=False), Console(stderr=True, quiet=quiet)
     renames = _renames(merges)
@@ -84,6 +87,9 @@ def doctor(
     found = examine(source, pictures, bars, overrides)
     root = source.expanduser().absolute() if source.is_dir() else folder_of(found.case.parts)
     show(found.report, console, root)
+    json_file, csv_file, html_file, anchor_picture = (
+        None if file is None else free_name(file) for file in (json_file, csv_file, html_file, anchor_picture)
+    )
     if json_file is not None:
         write_json(found.report, json_file)
     if csv_file is not None:
@@ -98,7 +104,10 @@ def doctor(
         console.print(f"written: {', '.join(written)}", markup=False, soft_wrap=True)
     if fix is not None:
         changes = write_fixed(found, fix, renames, bars)
-        text = f"{len(changes)} changes, in a copy: {fix}; each is in {fix / LOG}; next: foveal doctor {fix}"
+        text = (
+            f"{many(len(changes), 'change')}, in a copy: {fix}; each is in {fix / LOG}{_left(found.report)}"
+        )
+        text += f"; next: foveal doctor {fix}"
         console.print(text, markup=False, soft_wrap=True)
     else:
         console.print(_next(found.report, source, strict), markup=False, soft_wrap=True)
@@ -192,11 +201,20 @@ def _renames(merges: Sequence[str]) -> dict[str, str]:
     return renames
 
 
+def _left(report: Report) -> str:
+    """What ``--fix`` leaves to a person, of the errors."""
+    rules = {found.rule for found in report.findings if found.severity == "error"}
+    left = sorted(rule for rule in rules if not RULES[rule].mends)
+    return f"; errors that only you can mend: {', '.join(left)}" if left else ""
+
+
 def _next(report: Report, source: Path, strict: bool) -> str:
     counts = report.counts()
     told = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
-    if failed(report, strict):
+    if failed(report, strict) and any(RULES[found.rule].mends for found in report.findings):
         return f"{told}; next: mend what is named, or see what --fix OUT writes: foveal doctor {source} --fix OUT"
+    if failed(report, strict):
+        return f"{told}; next: mend what is named, which --fix cannot"
     if source.suffix.lower() in (".yaml", ".yml"):
         return f"{told}; next: foveal train {source}"
     return f"{told}; next: foveal init {source}"

@@ -14,7 +14,8 @@ from foveal.diagnosis.doctor.report import Group, PartSummary, Report
 from foveal.diagnosis.doctor.rulebook import RULES
 from foveal.diagnosis.finding import Severity
 
-PLACES = 3
+PLACES: dict[Severity, int] = {"error": 10, "warning": 3, "note": 3}
+"""Of each rule, shown in the terminal; the files have all."""
 STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 CLASSES_SHOWN = 12
 
@@ -69,10 +70,11 @@ def _group(group: Group, style: str, root: Path) -> Text:
     text = Text()
     text.append(group.rule, style=style)
     text.append(f"  {rule.means if rule else ''}\n")
-    for found in group.findings[:PLACES]:
+    places = PLACES[group.severity]
+    for found in group.findings[:places]:
         text.append(f"{short(found.where, root)}: ", style="dim")
         text.append(f"{_plain(short(found.message, root))}\n")
-    left = len(group.findings) - PLACES
+    left = len(group.findings) - places
     if left > 0:
         text.append(f"and {left} more\n", style="dim")
     fix = group.findings[0].fix
