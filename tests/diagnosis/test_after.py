@@ -139,6 +139,16 @@ def test_the_errors_are_priced_in_words(records: Records) -> None:
     assert missed.fix in "\n".join(all_lines(result))
 
 
+def test_a_model_that_has_learned_nothing_is_not_given_other_advice(records: Records) -> None:
+    nowhere = records.boxes + 5000
+    scores = np.full(len(nowhere), 0.5)
+    result = analysed(records, nowhere, records.labels, scores)
+    assert findings(result)[0].rule == "hardly_learned"
+    lines = error_lines(result)
+    assert lines[0].startswith("AP50 0.000: the model has learned next to nothing")
+    assert len(lines) == 2
+
+
 def test_precision_that_is_not_reached_is_told(records: Records) -> None:
     boxes = np.tile([0, 0, 0.01, 0.01], (len(records.labels), 1))
     result = analysed(records, boxes, records.labels, np.full(len(boxes), 0.8), rule=ThresholdRule(0.9))

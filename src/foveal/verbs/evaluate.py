@@ -219,7 +219,7 @@ def metrics_table(result: Evaluation, title: str) -> Table:
     for column in ("boxes", *columns):
         table.add_column(column, justify="right", no_wrap=True, min_width=5)
     if intervals is not None:
-        table.add_column("AP 95 %", justify="right", no_wrap=True)
+        table.add_column("AP 95 %", justify="right", no_wrap=True, min_width=7)
     boxes = sum(row.boxes for row in result.per_class)
     numbers = (_number(result.metrics[name]) for name in columns)
     ranges = [] if intervals is None else [_range(row) for row in (intervals.AP, *intervals.per_class)]

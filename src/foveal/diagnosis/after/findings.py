@@ -14,6 +14,8 @@ WARN_POINTS = 2.0
 WIDE = 0.05
 """Width of the AP interval from which a person is told to mind it."""
 CALIBRATION = 0.1
+HARDLY = 0.05
+"""AP50 under which the kinds of errors are those of chance."""
 
 MEANING: dict[ErrorKind, str] = {
     "class": "on a box of another class",
@@ -41,7 +43,23 @@ def findings(result: Analysis) -> list[Finding]:
     """Errors by price, largest first; then doubts about the figures themselves."""
     priced = sorted(ERROR_KINDS, key=lambda kind: -result.errors.points[kind])
     rows = [_error(result, kind) for kind in priced if result.errors.points[kind] >= WORTH_POINTS]
-    return rows + _confused(result) + _unreached(result) + _wide(result) + _calibration(result)
+    return (
+        _hardly_learned(result)
+        + rows
+        + _confused(result)
+        + _unreached(result)
+        + _wide(result)
+        + _calibration(result)
+    )
+
+
+def _hardly_learned(result: Analysis) -> list[Finding]:
+    interval = result.intervals.AP50
+    if interval is None or interval.value >= HARDLY:
+        return []
+    little = "the model has learned next to nothing, so the kinds of its errors say little"
+    fix = "train longer; where that does not help, foveal doctor CONFIG --overfit names the cause"
+    return [Finding("hardly_learned", "warning", "", f"AP50 {interval.value:.3f}: {little}", fix)]
 
 
 def _error(result: Analysis, kind: ErrorKind) -> Finding:

@@ -26,7 +26,9 @@ def error_lines(result: Analysis) -> list[str]:
     found = findings(result)
     priced = [row for row in found if row.rule.startswith("errors_")]
     lines = []
-    if priced:
+    if found and found[0].rule == "hardly_learned":
+        lines += [found[0].message, found[0].fix]
+    elif priced:
         lines.append("what AP50 would gain without one kind of error (TIDE), in points of 100:")
         lines += [f"  {row.message}" for row in priced]
         kind = priced[0].rule.removeprefix("errors_")

@@ -98,6 +98,8 @@ def advice(runs: Sequence[Run]) -> list[Item]:
         words = "Measure it on labelled pictures: foveal evaluate RUN/best.safetensors --data CONFIG.yaml"
         found.append(Item(words))
     told = [one for one in said(run) if one.fix]
+    if told and told[0].rule == "hardly_learned":
+        return [*found, Item(sentence(told[0].fix), sentence(told[0].message))]
     urgent = [one for one in told if one.severity != "note"][:2] or told[:1]
     found += [Item(sentence(one.fix), sentence(one.message)) for one in urgent]
     worst = largest_error(run)
