@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foveal.cli.options import Backend, Calibration, Device, Overlap, Overrides, Precision, Tile
+from foveal.cli.options import Backend, Calibration, Device, LabelledSet, Overlap, Overrides, Precision, Tile
 from foveal.cli.program import app
 from foveal.exits import loading
 
@@ -56,9 +56,7 @@ def train(
 @app.command()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="best.safetensors of a run")],
-    data: Annotated[
-        Path | None, typer.Option(help="config, folder or label file; default: the run's own val")
-    ] = None,
+    data: LabelledSet = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file to write")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 4,
     device: Device = "auto",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from foveal.cli.options import Overrides
+from foveal.cli.options import LabelledSet, Overrides
 from foveal.cli.program import app, config_app
 from foveal.exits import loading
 
@@ -56,9 +56,7 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     quick: Annotated[bool, typer.Option("--quick", help="small forms, to see that they run")] = False,
     checkpoint: Annotated[Path | None, typer.Option(help="trained model, for the rows that need one")] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="config, folder or label file; default: the run's own val")
-    ] = None,
+    data: LabelledSet = None,
     markdown: Annotated[Path | None, typer.Option(help="Markdown file to write")] = None,
     to_json: Annotated[Path | None, typer.Option("--json", help="JSON file to write")] = None,
     list_rows: Annotated[bool, typer.Option("--list", help="print the rows there are")] = False,

@@ -8,6 +8,7 @@ from PIL import Image
 from foveal.data.records import Records
 from foveal.diagnosis.anchor_check import AnchorCheck
 from foveal.errors import DataError
+from foveal.grammar import many
 from foveal.ops.letterbox import PAD_VALUE
 from foveal.runtime.draw import draw_boxes
 from foveal.runtime.palette import RGB
@@ -73,7 +74,7 @@ def _tile(check: AnchorCheck, records: Records, row: int) -> Image.Image:
     w, h = check.boxes.shapes[row]
     aw, ah = anchor[2:] - anchor[:2]
     count = int(check.positives[row].sum())
-    words = "no positive anchor" if not count else f"{count} positive anchor{'' if count == 1 else 's'}"
+    words = "no positive anchor" if not count else many(count, "positive anchor")
     tile = beside(
         [drawn], [f"{w:.0f} x {h:.0f} px, {level} {aw:.0f} x {ah:.0f}: IoU {check.best.iou[row]:.2f}"], gap=0
     )

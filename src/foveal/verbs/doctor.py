@@ -42,19 +42,21 @@ class Diagnosis:
     """What was found, and what was looked at."""
 
     def __init__(
-        self, case: Case, report: Report, looked: list[list[Look] | None], anchors: AnchorCheck | None
+        self,
+        case: Case,
+        report: Report,
+        looked: list[list[Look] | None],
+        anchors: tuple[AnchorCheck, Records] | None,
     ) -> None:
         self.case = case
         self.report = report
         self.looked = looked
         self.anchors = anchors
-        """Of the training part, where there is a configuration and a box to reach."""
+        """Of the training part as training sees it, where there is a configuration and a box to reach."""
 
     def anchor_sheet(self) -> Image.Image | None:
         """The boxes that the anchors serve worst, drawn."""
-        if self.anchors is None or self.case.config is None:
-            return None
-        return draw_worst(self.anchors, as_trained(_trained(self.case), self.case.config))
+        return None if self.anchors is None else draw_worst(*self.anchors)
 
 
 def doctor(
@@ -136,7 +138,7 @@ def examine(
         anchors = _anchors(case)
         section = (section_lines(*anchors), anchor_findings(*anchors)) if anchors else ((), ())
         report = check(case.parts, looked, canvas, section, str(source), _tile(case))
-    return Diagnosis(case, report, looked, anchors[0] if anchors else None)
+    return Diagnosis(case, report, looked, anchors)
 
 
 def _tile(case: Case) -> tuple[int, int] | None:
@@ -210,7 +212,7 @@ def _left(report: Report) -> str:
 
 def _next(report: Report, source: Path, strict: bool) -> str:
     counts = report.counts()
-    told = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
+    told = ", ".join(many(count, name) for name, count in counts.items())
     if failed(report, strict) and any(RULES[found.rule].mends for found in report.findings):
         return f"{told}; next: mend what is named, or see what --fix OUT writes: foveal doctor {source} --fix OUT"
     if failed(report, strict):
