@@ -34,7 +34,8 @@ from foveal.engine.random_state import seed_everything
 from foveal.metrics.coco import CocoEvaluator
 from foveal.models.backbone import Backbone
 from foveal.types import Batch, BatchDetections
-from foveal.verbs.train import load_data, train
+from foveal.verbs.train import train
+from foveal.verbs.training_data import load_data
 
 LEARNING_RATE = 5e-4
 WEIGHT_DECAY = 0.05

@@ -6,7 +6,7 @@ PICTURES: a folder; its pictures are scaled to 256 x 320 first, so that neither 
 weights, calibrated anew for every ten pictures (foveal.bench.twins), torchvision's own anchors. Per model:
 pictures, detections on torchvision's side (all, and the fewest of a picture), largest differences of logits and
 deltas in float32 as shares of their deviation, and whether the detections agree at the tolerance of
-foveal.bench.agreement. Ends with 1 where they do not.
+foveal.metrics.agreement. Ends with 1 where they do not.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from PIL import Image
 from torch import Tensor
 from torchvision.models.detection import RetinaNet, retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2
 
-from foveal.bench.agreement import RANDOM_R50, Agreement, Found, Limits, compare
 from foveal.bench.twins import calibrate, to_float
 from foveal.checkpoint.format import load_checkpoint
+from foveal.metrics.agreement import RANDOM_R50, Agreement, Found, Limits, compare
 from foveal.models.inference import InferenceModel
-from foveal.runtime.predictor import load_inference
+from foveal.runtime.model_file import load_inference
 from foveal.types import Array
 from foveal.verbs.convert import convert
 

@@ -26,13 +26,13 @@ FLOORS = {
     "data": 2, "metrics": 2, "engine": 2, "checkpoint": 2,
     "models": 3, "heads": 3,
     "build": 4, "runtime": 4,
-    "diagnosis": 5, "bench": 5, "lab": 5, "convert": 5,
+    "diagnosis": 5, "bench": 5, "lab": 5, "convert": 5, "export": 5, "page": 5, "cluster": 5,
     "verbs": 6, "serve": 6,
     "exits": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
-NEIGHBOURS = {("runtime", "build"), ("files", "errors")}
+NEIGHBOURS = {("runtime", "build"), ("files", "errors"), ("verbs", "serve")}
 """Rooms of one floor where the first may import the second: a Predictor builds what a checkpoint describes,
-and a file that cannot be written is a DiskError."""
+a file that cannot be written is a DiskError, and the verb starts the server."""
 CLOSED = {
     "models": (
         {"config", "data", "metrics", "engine", "files"},

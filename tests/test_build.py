@@ -80,6 +80,16 @@ def test_loader_needs_data() -> None:
         build_loader(make_shapes(2), schema.Config(), train=True)
 
 
+def test_a_canvas_that_is_rounded_up_is_told() -> None:
+    data = {"train": {"format": "shapes"}, "image_size": [64, 70], "workers": 0}
+    config = schema.Config.model_validate({"data": data})
+    records = make_shapes(2, 2, 64)
+    with pytest.warns(ConfigWarning, match=r"image_size \[64, 70\] is rounded up to \[64, 96\]"):
+        loader = build_loader(records, config, train=True)
+    assert next(iter(loader)).images.shape[-2:] == (64, 96)
+    build_loader(records, config, train=False)  # once is enough: warnings are errors here
+
+
 def test_loader_augments_and_shuffles_training_alone() -> None:
     values = {
         "train": {"format": "shapes"},

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 from foveal import cli
 from foveal.errors import ConfigWarning, DataError, DiskError, Interrupted
@@ -56,8 +57,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         ("train", "which config? foveal train CONFIG.yaml"),
         ("train --resume nowhere", "nowhere: not a run folder"),
         ("config show missing.yaml", "missing.yaml: no such file"),
-        ("evaluate a --backend x", "backend 'x' is not known; use torch, onnxruntime, openvino"),
-        ("evaluate a --precision int8", "backend torch cannot run in int8; take --backend openvino"),
+        ("evaluate /dev/null --backend x", "backend 'x' is not known; use torch, onnxruntime, openvino"),
+        ("evaluate /dev/null --precision int8", "backend torch cannot run in int8; take --backend openvino"),
     ],
 )
 def test_wrong_use_is_one_line_and_2(
@@ -118,6 +119,12 @@ def test_missing_things(
         (Interrupted("stopped at step 3", signal.SIGTERM), 143, "stopped at step 3"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (PermissionError(13, "Permission denied", "x.json"), 5, "x.json: Permission denied"),
+        (
+            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried"),
+            2,
+            "out of memory: ask for less at a time",
+        ),
+        (RuntimeError("CUDA error: out of memory"), 2, "out of memory: ask for less at a time"),
         (ZeroDivisionError("one\ntwo"), 1, "a bug of Foveal's: ZeroDivisionError: one (see it whole with"),
         (OSError("odd"), 1, "a bug of Foveal's: OSError: odd"),
     ],
@@ -200,6 +207,66 @@ def test_interrupted_while_modules_load() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "foveal: interrupted\n")
+
+
+REFUSED = [
+    ("train nosuch.yaml", 2, "nosuch.yaml: no such file"),
+    ("train folder", 2, "folder: is a folder"),
+    (
+        "train folder/run",
+        2,
+        "folder/run: is a run's folder: foveal train --resume folder/run goes on with it",
+    ),
+    ("train best.safetensors", 2, "best.safetensors: weights, not a configuration"),
+    ("train good.yaml epochs", 2, "override 'epochs': write it as key.sub=value"),
+    ("train good.yaml training.epoch=2", 2, "override training.epoch=2: unknown key 'epoch'"),
+    ("train bad.yaml", 2, "bad.yaml:1: unknown key 'imgae_size'"),
+    ("train good.yaml --resume folder", 2, "--resume takes the run's own config"),
+    ("train good.yaml --from nosuch.safetensors", 4, "nosuch.safetensors: no such file"),
+    ("train --replay nosuch.pt", 2, "nosuch.pt: no such file"),
+    ("doctor nosuch", 3, "nosuch: no such folder or file"),
+    ("doctor bad.yaml", 2, "bad.yaml:1: unknown key 'imgae_size'"),
+    ("doctor folder --overfit", 2, "folder: is a folder"),
+    ("doctor nosuch.yaml --fit-anchors", 2, "nosuch.yaml: no such file"),
+    ("init nosuch", 3, "nosuch: no such folder or file"),
+    ("evaluate nosuch.safetensors", 4, "nosuch.safetensors: no such file"),
+    ("evaluate folder", 4, "folder: a folder; name a file in it"),
+    ("evaluate best.safetensors --data nosuch.yaml", 2, "nosuch.yaml: no such file"),
+    ("evaluate best.safetensors --data nosuch", 3, "nosuch: no such folder or file"),
+    ("predict nosuch.safetensors good.yaml", 4, "nosuch.safetensors: no such file"),
+    ("predict best.safetensors *.jpg", 3, "*.jpg: no picture there"),
+    ("predict best.safetensors nosuch.jpg", 3, "nosuch.jpg: no such file or folder"),
+    ("report nosuch", 2, "nosuch: no such folder"),
+    ("convert nosuch.pth", 4, "nosuch.pth: no such file"),
+    ("lab --data nosuch.yaml", 2, "nosuch.yaml: no such file"),
+    ("config show nosuch.yaml", 2, "nosuch.yaml: no such file"),
+]
+
+
+def test_what_cannot_be_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text("data: {train: {format: shapes}}\n")
+    (tmp_path / "bad.yaml").write_text("data: {train: {format: shapes}, imgae_size: [64, 64]}\n")
+    (tmp_path / "best.safetensors").write_bytes(b"\0" * 9)
+    (tmp_path / "folder" / "run").mkdir(parents=True)
+    (tmp_path / "folder" / "run" / "config.yaml").write_text("data: {train: {format: shapes}}\n")
+    program = (
+        "import sys; from foveal import cli\n"
+        "class Without:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        assert name.partition('.')[0] not in ('torch', 'numpy', 'timm'), name\n"
+        "sys.meta_path.insert(0, Without())\n"
+        f"for line in {[line for line, *_ in REFUSED]!r}:\n"
+        "    sys.argv[1:] = line.split()\n"
+        "    try: cli.main()\n"
+        "    except SystemExit as end: print(end.code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    said = done.stderr.splitlines()
+    assert len(said) == len(REFUSED), done.stderr
+    for (line, code, words), given, text in zip(REFUSED, done.stdout.split(), said, strict=True):
+        assert (int(given), text[: len(words) + 8]) == (code, f"foveal: {words}"), line
 
 
 def test_the_command_starts_without_torch() -> None:

@@ -102,7 +102,7 @@ def picture_and_boxes(lesson: Lesson, size: int, seed: int) -> tuple[Tensor, Ten
 def your_model(lesson: Lesson) -> tuple[InferenceModel, Tensor, Sequence[str]]:
     """The model of the checkpoint, your picture on its canvas, and its class names."""
     from foveal.checkpoint.format import load_checkpoint
-    from foveal.runtime.predictor import canvas_of, load_inference
+    from foveal.runtime.model_file import canvas_of, load_inference
 
     assert lesson.picture is not None
     assert lesson.checkpoint is not None

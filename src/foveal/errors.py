@@ -53,3 +53,14 @@ class Interrupted(FovealError):  # noqa: N818
 
 class ConfigWarning(UserWarning):
     """The configuration is usable, but a person should look at it; the command prints it as one line."""
+
+
+OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "ALLOC_FAILED")
+"""What torch says on CUDA, on the CPU, and in the libraries under it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device had too little memory. Torch's own class is told by its name: nothing here loads torch."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)

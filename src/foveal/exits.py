@@ -14,13 +14,19 @@ from typing import Any, NoReturn
 
 import typer
 
-from foveal.errors import ConfigWarning, FovealError
+from foveal.errors import ConfigWarning, FovealError, is_out_of_memory
 
 CommandLineError = typer.BadParameter.__bases__[0]
 """What typer raises for every wrong command line; it has no public name."""
 READER_GONE = 141
 INTERRUPTED = 130
 DISK = 5
+MEMORY = 2
+"""As other settings that cannot be."""
+OUT_OF_MEMORY = (
+    "out of memory: ask for less at a time, with a smaller --batch-size, --tile or training.batch_size, or take "
+    "--device cpu"
+)
 BUG = 1
 
 
@@ -72,6 +78,8 @@ def _report(error: Exception, debug: bool) -> NoReturn:
         _reader_gone(error, debug)
     if isinstance(error, OSError) and error.errno is not None:
         _fail(f"{error.filename or 'file'}: {error.strerror}", DISK, error, debug)
+    if is_out_of_memory(error):
+        _fail(OUT_OF_MEMORY, MEMORY, error, debug)
     _bug(error, debug)
 
 

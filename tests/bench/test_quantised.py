@@ -10,7 +10,7 @@ from foveal.bench import quantised
 from foveal.bench.case import Absent, Case, Setup
 from foveal.checkpoint.format import load_checkpoint
 from foveal.runtime.backends import accelerate
-from foveal.runtime.predictor import load_inference
+from foveal.runtime.model_file import load_inference
 
 
 def cases(trained: Any, monkeypatch: pytest.MonkeyPatch) -> list[Case | Absent]:

@@ -19,7 +19,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from foveal.checkpoint import format as checkpoint_format
-from foveal.checkpoint.format import CheckpointHeader, is_checkpoint, load_checkpoint, save_checkpoint
+from foveal.checkpoint.format import is_checkpoint, load_checkpoint, save_checkpoint
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.errors import DiskError, ModelFileError
 from foveal.types import ClassNames
 from foveal.version import __version__
@@ -210,7 +211,7 @@ class TestOtherFiles:
         assert not is_checkpoint(path)
 
     def test_newer_format(self, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(checkpoint_format, "FORMAT_VERSION", 2)
+        monkeypatch.setattr("foveal.checkpoint.header.FORMAT_VERSION", 2)
         save_checkpoint(saved, make_state(), HEADER)
         monkeypatch.undo()
         assert "upgrade foveal" in refusal(saved)

@@ -8,7 +8,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from foveal.checkpoint.format import CheckpointHeader, save_checkpoint
+from foveal.checkpoint.format import save_checkpoint
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.checkpoint.weight_file import load_weight_file
 from foveal.errors import ModelFileError
 from foveal.types import ClassNames

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from foveal.config.document import Origin, parse
+from foveal.config.document import Origin
 from foveal.config.edit import edit_values
+from foveal.config.yaml_text import parse
 from foveal.errors import UsageError
 
 SIZES = [[8.0, 9.5], [16, 19]]
@@ -161,6 +162,11 @@ def test_an_empty_text_becomes_the_changes() -> None:
 def test_what_is_shared_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"x\.yaml"):
         edited(text, {(*HEAD, "anchor_sizes"): SIZES})
+
+
+def test_a_text_that_a_change_would_break_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"x\.yaml: cannot be changed as text at a\.b"):
+        edited("---", {("a", "b"): 1})
 
 
 def test_text_null_and_numbers() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from foveal.config import schema
-from foveal.config.explain import root_schema
+from foveal.config.fields import root_schema
 
 SELF_EXPLAINING = {"name", "params", "seed", "momentum", "weight_decay", "weight", "format"}
 

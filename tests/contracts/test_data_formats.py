@@ -7,9 +7,11 @@ come of it: counted under its kind, named by file, and the rest of the set unhar
 from __future__ import annotations
 
 import json
+import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -202,6 +204,54 @@ def test_bad_box(
     assert records.rows(1).boxes.tolist() == [[1, 1, 5, 5]] + ([kept] if kept else [])
     assert records.fault_counts() == {kind: 1}
     assert str(tmp_path) in records.faults[0].where
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "w x.png",
+        "a.b.PNG",
+        "#h.png",
+        "q'u.png",
+        "%s{0}.png",
+        "[x].png",
+        "\u00fc.png",
+        "-d.png",
+        "l\u2028.png",
+    ],
+)
+def test_odd_but_legal_names(tmp_path: Path, format: str, name: str) -> None:
+    records = _dataset(tmp_path, format, SOUND, Sample(name, [("cat", 1, 1, 5, 5)]))()
+    _assert_sound(records)
+    place = records.files.tolist().index(name)
+    assert records.rows(place).boxes.tolist() == [[1, 1, 5, 5]]
+    assert records.load(place).shape == (HEIGHT, WIDTH, 3)
+    assert records.fault_counts() == {}
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_a_name_in_the_other_unicode_form(
+    tmp_path: Path, format: str, on_disk: Literal["NFC", "NFD"]
+) -> None:
+    """macOS and its archives write an accent as a sign of its own; most labels do not."""
+    stem = "caf\u00e9"
+    written = unicodedata.normalize("NFD" if on_disk == "NFC" else "NFC", stem)
+    read = _dataset(tmp_path, format, SOUND, Sample(f"{written}.png", [("cat", 1, 1, 5, 5)]))
+    (tmp_path / f"{written}.png").rename(tmp_path / f"{unicodedata.normalize(on_disk, stem)}.png")
+    records = read()
+    assert sorted(len(records.rows(place).boxes) for place in (0, 1)) == [1, 2]
+    assert records.fault_counts() == {}
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "csv"])
+def test_a_picture_whose_name_is_no_text_is_left_out(tmp_path: Path, format: str) -> None:
+    """Neither a list, nor a report, nor a CSV file could name it."""
+    name = os.fsdecode(b"caf\xe9.png")
+    records = _dataset(tmp_path, format, SOUND, Sample(name, [("cat", 1, 1, 5, 5)]))()
+    assert records.files.tolist() == ["a.png"]
+    (fault,) = records.faults
+    f"{fault.where}: {fault.message}".encode()
+    assert fault.kind == "unreadable_picture"
 
 
 def test_unknown_class(tmp_path: Path, format: str) -> None:

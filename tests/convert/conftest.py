@@ -22,7 +22,7 @@ from torchvision.models import resnet18
 from foveal.bench.twins import make_picture
 from foveal.checkpoint.format import load_checkpoint
 from foveal.models.inference import InferenceModel
-from foveal.runtime.predictor import load_inference
+from foveal.runtime.model_file import load_inference
 from foveal.types import Array
 from foveal.verbs.convert import convert
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from torchvision.models.detection import RetinaNet, retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2
 from torchvision.models.detection.image_list import ImageList
 
-from foveal.bench.agreement import RANDOM_R50, Found, Limits, compare
 from foveal.bench.twins import calibrate, to_float
 from foveal.convert.coco_names import COCO
+from foveal.metrics.agreement import RANDOM_R50, Found, Limits, compare
 from foveal.models.inference import InferenceModel
 from foveal.types import Array, HeadOutputs
 

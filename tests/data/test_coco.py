@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,15 @@ def test_ids_written_otherwise(folder: Path) -> None:
     records = _read(folder, _content(_box(1, image_id="1", category_id=3.0), images=[_image(1.0)]))
     assert records.image_ids.tolist() == [1]
     assert len(records.boxes) == 1
+
+
+def test_reading_leaves_garbage_collection_as_it_was(folder: Path) -> None:
+    assert gc.isenabled()
+    _read(folder, _content(_box(1)))
+    assert gc.isenabled()
+    with pytest.raises(DataError):
+        _read(folder, b"{")
+    assert gc.isenabled()
 
 
 # ---------------------------------------------------------------- size and orientation

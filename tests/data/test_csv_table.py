@@ -226,6 +226,36 @@ def test_bad_row_is_dropped_and_counted_with_its_line(folder: Path, row: str, ki
     assert "\n" not in records.faults[0].message
 
 
+def test_a_remark_may_have_lines(folder: Path) -> None:
+    """A line break in a column that nobody reads tells of no open quote, unless whole rows are behind it."""
+    header = HEADER.strip() + ",remark\n"
+    records = _read(folder, header + 'a.png,cat,6,7,15,26,"two\r\nlines, or more"\nb.png,cat,6,7,15,26,\n')
+    assert records.boxes.tolist() == [BOX, BOX]
+    assert records.fault_counts() == {}
+    rows = "b.png,cat,6,7,15,26,\n" * 2
+    records = _read(folder, f'{header}a.png,cat,6,7,15,26,\na.png,cat,6,7,15,25,"open\n{rows}')
+    assert records.boxes.tolist() == [BOX]
+    assert records.fault_counts() == {"unreadable_labels": 1}
+
+
+def test_two_pictures_of_one_name_are_not_taken_for_one(folder: Path) -> None:
+    """The rows of a picture that is not there would become labels of another one."""
+    rows = (
+        "train/a.png,cat,6,7,15,26\nval/a.png,cat,1,1,9,9\n.\\train\\a.png,dog,1,1,5,5\na.png,cat,1,1,6,6\n"
+    )
+    records = _read(folder, HEADER + rows)
+    assert records.files.tolist() == ["a.png"]
+    assert records.boxes.tolist() == [BOX, [1, 1, 5, 5], [1, 1, 6, 6]]
+    assert records.fault_counts() == {"missing_picture": 1}
+    assert records.faults[0].where == f"{folder / 'labels.csv'}:3"
+
+
+def test_what_follows_the_last_point_may_be_no_extension(folder: Path) -> None:
+    records = _read(folder, HEADER + "a.png,cat,6,7,15,26\na.2,cat,1,1,9,9\n")
+    assert records.boxes.tolist() == [BOX]
+    assert records.fault_counts() == {"missing_picture": 1}
+
+
 def test_pixels_among_shares(folder: Path) -> None:
     rows = "".join(f"a.png,cat,0.1,0.1,0.5,0.{digit}\n" for digit in range(2, 10)) * 2
     records = _read(folder, f"{HEADER}{rows}a.png,cat,6,7,15,26\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,47 @@ def test_any_coco_file_but_no_results(tmp_path: Path) -> None:
     touch(tmp_path / "pictures" / "a.jpg")
     assert list(find_layout(tmp_path).parts) == ["all"]
     assert isinstance(find_layout(tmp_path / "labels.json").parts["all"], CocoSource)
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("train\\a.jpg", "train/a.jpg"),
+        ("C:\\data\\a.jpg", "images/a.jpg"),
+        ("a.jpg", "images/a.JPG"),
+        ("cafe\u0301.jpg", "caf\u00e9.jpg"),
+        ('a "b" \u00e9.jpg', 'a "b" \u00e9.jpg'),
+    ],
+)
+def test_pictures_are_found_as_the_reader_finds_them(tmp_path: Path, written: str, place: str) -> None:
+    names = ["x" * 300 + ".jpg", written]
+    coco(tmp_path / "labels.json", images=[{"id": 1, "file_name": name} for name in names])
+    touch(tmp_path / place)
+    source = find_layout(tmp_path).parts["all"]
+    assert source.images == (str(tmp_path / "images") if place.startswith("images") else None)
+
+
+def test_a_folder_where_a_picture_is_as_written_comes_first(tmp_path: Path) -> None:
+    coco(tmp_path / "labels.json", "train/a.jpg")
+    touch(tmp_path / "a.jpg")
+    touch(tmp_path / "images" / "train" / "a.jpg")
+    assert find_layout(tmp_path).parts["all"].images == str(tmp_path / "images")
+
+
+def test_a_pipe_among_the_files_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    coco(tmp_path / "labels.json")
+    touch(tmp_path / "a.jpg")
+    assert list(find_layout(tmp_path).parts) == ["all"]
+
+
+def test_links_that_were_not_followed_are_named(tmp_path: Path) -> None:
+    touch(tmp_path / "store" / "1.xml")
+    touch(tmp_path / "store" / "1.jpg")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "JPEGImages").symlink_to(tmp_path / "store")
+    with pytest.raises(DataError, match=r"set/JPEGImages is a link and was not followed"):
+        find_layout(tmp_path / "set")
 
 
 def test_nothing_above_the_folder_is_looked_at(tmp_path: Path) -> None:
@@ -154,8 +196,9 @@ def test_data_yaml_in_a_folder_of_its_own(tmp_path: Path) -> None:
     train = find_layout(tmp_path).parts["train"]
     assert isinstance(train, YoloSource)
     assert (train.part, train.images) == (None, str(tmp_path / "train" / "images"))
-    with pytest.raises(DataError, match="lies outside: if it is meant, give it as images:"):
+    with pytest.raises(DataError, match="lies outside: if it is meant, give it as images:") as caught:
         find_layout(tmp_path / "config")
+    assert str(caught.value).endswith(f", or foveal init {tmp_path}")
 
 
 def test_two_data_yamls(tmp_path: Path) -> None:
@@ -193,6 +236,14 @@ def test_label_folders_without_a_data_yaml(tmp_path: Path) -> None:
     assert list(find_layout(tmp_path / "flat").parts) == ["all"]
 
 
+def test_extensions_in_capitals(tmp_path: Path) -> None:
+    touch(tmp_path / "images" / "A.JPG")
+    touch(tmp_path / "labels" / "A.TXT").write_text("0 0.5 0.5 0.2 0.2\n")
+    assert list(find_layout(tmp_path).parts) == ["all"]
+    (tmp_path / "DATA.YAML").write_text("train: images\nnames: [x]\n")
+    assert list(find_layout(tmp_path).parts) == ["train"]
+
+
 def test_captions_are_no_yolo(tmp_path: Path) -> None:
     yolo(tmp_path, "a", row="a cat on a mat\n")
     with pytest.raises(DataError, match="no labels found"):
@@ -213,6 +264,9 @@ def test_tables_by_name(tmp_path: Path) -> None:
     }
     assert list(find_layout(tmp_path / "train_labels.csv").parts) == ["all"]
     with pytest.raises(DataError, match=r"metrics\.csv: no table of boxes"):
+        find_layout(tmp_path / "metrics.csv")
+    (tmp_path / "metrics.csv").write_text("filename,class,xmin,ymin,xmax,ymax\n")
+    with pytest.raises(DataError, match=r"metrics\.csv: names no picture: it has a header and no row"):
         find_layout(tmp_path / "metrics.csv")
 
 

@@ -187,6 +187,29 @@ def test_split_lists_stems(folder: Path) -> None:
     assert missing.where == f"{split}:6"
 
 
+def test_a_split_takes_no_picture_for_another(folder: Path) -> None:
+    """Only a class's mark may follow a stem, and only an extension of pictures is one."""
+    split = folder / "split.txt"
+    split.write_text("a 2\na.v2\nJPEGImages\\a.png\n")
+    records = read_voc(folder, split=split)
+    assert records.files.tolist() == ["a.png"]
+    assert [fault.where for fault in records.faults] == [f"{split}:1", f"{split}:2"]
+    assert records.fault_counts() == {"missing_picture": 2}
+
+
+def test_labels_outside_are_not_read(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "b.xml"
+    outside.write_text(_sheet(_object("secret"), filename="c.png"))
+    _picture(folder / "b.png")
+    _picture(folder / "c.png")
+    (folder / "b.xml").symlink_to(outside)
+    (folder / "d.xml").symlink_to(outside)
+    records = read_voc(folder)
+    assert records.files.tolist() == ["a.png", "c.png"]
+    assert records.classes.names == ("cat",)
+    assert records.fault_counts() == {"unsafe_path": 1, "no_label_file": 1, "orphan_label": 1}
+
+
 def test_pictures_without_labels_are_background(folder: Path) -> None:
     _picture(folder / "b.png")
     _picture(folder / "c.png")
@@ -244,6 +267,8 @@ def test_stated_size(folder: Path, size: tuple[int, int], faults: dict[str, int]
         (_object(corners=("1e999", 7, 15, 26)), "bad_number"),
         (_object(corners=("9" * 5000, 7, 15, 26)), "bad_number"),
         (_object(corners=("six", 7, 15, 26)), "bad_number"),
+        (_object(corners=("1_0", 7, 15, 26)), "bad_number"),
+        (_object(corners=("1,5", 7, 15, 26)), "bad_number"),
         (_object(corners=("", 7, 15, 26)), "bad_number"),
         (_object(corners=(6, 7, 15)), "bad_number"),
         ("<object><name>cat</name></object>", "bad_number"),

@@ -69,6 +69,5 @@ def test_a_million_boxes_are_shared_by_the_workers(monkeypatch: pytest.MonkeyPat
         own[len(records.boxes)] = own_of_workers(loader)
     assert list(own) == [10_000, 1_000_000]
     assert [len(megabytes) for megabytes in own.values()] == [WORKERS, WORKERS]
-    # The columns of a million boxes are 49 MB, and the modules of the parent more than 100.
-    assert max(own[1_000_000]) < 40, own
+    # The columns of a million boxes are 49 MB. What else a worker owns depends on what its parent has done before.
     assert max(own[1_000_000]) < max(own[10_000]) + 5, own

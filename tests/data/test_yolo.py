@@ -214,6 +214,9 @@ def test_spellings_of_a_row(folder: Path, text: str) -> None:
         ("1,0.5,0.5,0.1,0.1", "bad_number", "not by commas"),
         ("1.5 0.5 0.5 0.1 0.1", "bad_number", "no class number"),
         ("1e300 0.5 0.5 0.1 0.1", "bad_number", "no class number"),
+        ("1_0 0.5 0.5 0.1 0.1", "bad_number", "no class number"),
+        ("0 0_5 0.5 0.1 0.1", "bad_number", "'0_5' is no number: dropped"),
+        ("0 0,5 0,5 0,1 0,1", "bad_number", "numbers have a point"),
         ("1 x 0.5 0.1 0.1", "bad_number", "'x'"),
         ("1 nan 0.5 0.1 0.1", "bad_number", "not finite"),
         ("1 0.5 0.5 1e999 0.1", "bad_number", "not finite"),
@@ -398,6 +401,50 @@ def test_a_pipe_in_the_place_of_labels_does_not_block(folder: Path) -> None:
     _picture(folder / "train" / "images" / "b.png")
     os.mkfifo(folder / "train" / "labels" / "b.txt")
     assert _read(folder).fault_counts() == {"unreadable_labels": 1}
+
+
+def test_links_to_folders(folder: Path, tmp_path: Path) -> None:
+    """Inside the root they are followed, once and without end; what lies outside is counted."""
+    _picture(folder / "store" / "b.jpg")
+    _write(folder / "train" / "labels" / "sub" / "b.txt", ROW)
+    (folder / "store" / "loop").symlink_to(folder / "store")
+    for name, target in (("sub", "store"), ("twice", "store"), ("up", "."), ("self", "train/images")):
+        (folder / "train" / "images" / name).symlink_to(folder / target)
+    _picture(tmp_path / "secret" / "s.jpg")
+    (folder / "train" / "images" / "out").symlink_to(tmp_path / "secret")
+    records = _read(folder)
+    assert records.files.tolist() == ["train/images/a.jpg", "train/images/sub/b.jpg"]
+    assert records.boxes.tolist() == [BOX, BOX]
+    assert records.fault_counts() == {"unsafe_path": 1}
+    assert records.faults[0].where == str(folder / "train" / "images" / "out")
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_label_files_in_capitals(folder: Path) -> None:
+    (folder / "train" / "labels" / "a.txt").rename(folder / "train" / "labels" / "a.TXT")
+    _write(folder / "train" / "labels" / "gone.TXT", ROW)
+    records = _read(folder)
+    assert records.boxes.tolist() == [BOX]
+    assert records.fault_counts() == {"orphan_label": 1}
+
+
+def test_a_label_file_for_two_pictures_is_counted(folder: Path) -> None:
+    _picture(folder / "train" / "images" / "a.png")
+    records = _read(folder)
+    assert records.boxes.tolist() == [BOX, BOX]
+    assert records.fault_counts() == {"duplicate_id": 1}
+    assert "train/images/a.jpg" in records.faults[0].message
+
+
+def test_class_lists_part_at_line_ends_alone(folder: Path) -> None:
+    _write(folder / "train" / "labels" / "classes.txt", "cat\u2028\ndog\x85one\n")
+    records = read_yolo(folder / "train" / "labels", folder / "train" / "images")
+    assert records.classes == (("dog\x85one",), (1,))
+    _write(folder / "train" / "labels" / "classes.txt", "")
+    records = read_yolo(folder / "train" / "labels", folder / "train" / "images")
+    assert records.classes == (("class 1",), (1,))
 
 
 # ---------------------------------------------------------------- damage

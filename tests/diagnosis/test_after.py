@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from foveal.data.shapes import make_shapes
 from foveal.diagnosis.after.analysis import STORED, Analysis, analyse, as_json
 from foveal.diagnosis.after.findings import findings
 from foveal.diagnosis.after.galleries import ROWS_FILE, write_galleries
-from foveal.diagnosis.after.suspects import TITLES, Suspect, suspects
+from foveal.diagnosis.after.places import Suspect
+from foveal.diagnosis.after.suspects import TITLES, suspects
 from foveal.diagnosis.after.text import all_lines, detail_tables, error_lines
 from foveal.errors import DataError
 from foveal.metrics.coco import CocoEvaluator
 from foveal.metrics.errors import ERROR_KINDS
 from foveal.metrics.thresholds import ThresholdRule
+from foveal.types import ClassNames, GroundTruth
 
 HOSTILE = ("=HYPERLINK(1)", "[red]</script>")
 
@@ -45,6 +48,23 @@ def perfect(records: Records, truth: Records | None = None, **options: Any) -> A
     """A model that finds what ``records`` say, measured on ``truth``, which differs from it in values only."""
     scores = np.random.default_rng(0).uniform(0.6, 0.95, len(records.labels))
     return analysed(truth or records, records.boxes, records.labels, scores, **options)
+
+
+def one_picture(boxes: list[list[float]]) -> tuple[GroundTruth, Callable[..., Analysis]]:
+    """Labels of one class in one picture of 100 x 100, and what measures detections on them."""
+    rows, count = np.array(boxes, dtype=float), len(boxes)
+    side = np.array([100])
+    truth = GroundTruth(
+        np.array([1]), side, side, np.array([0, count]), rows, np.zeros(count, int), np.zeros(count, bool),
+        (rows[:, 2:] - rows[:, :2]).prod(axis=1), ClassNames(("cat",), (1,)),
+    )  # fmt: skip
+
+    def measure(truth: GroundTruth, found: list[list[float]], scores: list[float]) -> Analysis:
+        evaluator = CocoEvaluator(truth)
+        evaluator.add(1, found, scores, [0] * len(found))
+        return analyse(evaluator, stored={"cat": 0.5}, samples=2)
+
+    return truth, measure
 
 
 def alone(records: Records) -> int:
@@ -85,6 +105,33 @@ def test_a_shifted_box_is_found(records: Records) -> None:
     suspect = first(perfect(records, replace(records, boxes=boxes)), "box_off")
     assert (suspect.truth, suspect.detection) == (row, row)
     assert 0.3 < suspect.iou < 0.5
+
+
+def test_a_box_that_is_found_badly_is_off_too(records: Records) -> None:
+    """An IoU over 0.5 counts as found, and says that the two are of one object: the label is loose."""
+    row = alone(records)
+    boxes = records.boxes.copy()
+    boxes[row] += 0.28 * np.tile([boxes[row, 2] - boxes[row, 0], 0], 2)
+    suspect = first(perfect(records, replace(records, boxes=boxes)), "box_off")
+    assert (suspect.truth, suspect.detection) == (row, row)
+    assert 0.5 < suspect.iou < 0.6
+
+
+def test_a_detection_nearer_to_another_label_puts_no_box_in_doubt() -> None:
+    """The second detection lies between a label that is found and one that is not, and nearer to the first."""
+    truth, measure = one_picture([[50, 10, 90, 50], [10, 10, 50, 50]])
+    rows = suspects(measure(truth, [[50, 10, 90, 50], [32, 10, 72, 50]], [0.9, 0.8]))
+    assert [s.truth for s in rows["misses"]] == [1]
+    assert rows["box_off"] == []
+    rows = suspects(measure(truth, [[50, 10, 90, 50], [28, 10, 68, 50]], [0.9, 0.8]))
+    assert [(s.truth, s.detection) for s in rows["box_off"]] == [(1, 1)]
+
+
+def test_a_neighbours_detection_does_not_speak_for_a_label() -> None:
+    """A label of nothing that a found neighbour overlaps."""
+    truth, measure = one_picture([[20, 20, 60, 60], [42, 20, 82, 60]])
+    suspect = suspects(measure(truth, [[24, 20, 64, 60]], [0.9]))["unsupported"]
+    assert [(s.truth, s.why) for s in suspect] == [(1, "no detection on it")]
 
 
 def test_a_missing_label_is_found(records: Records) -> None:
@@ -147,6 +194,24 @@ def test_a_model_that_has_learned_nothing_is_not_given_other_advice(records: Rec
     lines = error_lines(result)
     assert lines[0].startswith("AP50 0.000: the model has learned next to nothing")
     assert len(lines) == 2
+
+
+def test_thresholds_that_nothing_passes_are_told_with_the_best_score(records: Records) -> None:
+    """And no line counts the detections over them: all would say 0."""
+    scores = np.linspace(0.1, 0.2, len(records.labels))
+    boxes = records.boxes.copy()
+    boxes[::5] += 70
+    result = analysed(records, boxes, records.labels, scores, stored=dict.fromkeys(HOSTILE, 0.5))
+    lines = error_lines(result)
+    best = HOSTILE[records.labels[-1]]
+    assert lines[0] == (
+        f"nothing scores over the thresholds: the best score is 0.20 ({best}), its threshold 0.50"
+    )
+    assert "none of them over the thresholds" in "\n".join(lines)
+    assert " 0 detections" not in "\n".join(lines)
+    nothing = analysed(records, boxes[:0], records.labels[:0], scores[:0])
+    assert error_lines(nothing)[1].startswith("the model gives no detection on these pictures")
+    assert "thresholds" not in "\n".join(error_lines(perfect(records)))
 
 
 def test_precision_that_is_not_reached_is_told(records: Records) -> None:
@@ -228,6 +293,7 @@ def test_the_crop_shows_its_place(records: Records, tmp_path: Path) -> None:
     labels[row] = 1 - labels[row]
     write_galleries(perfect(records, replace(records, labels=labels)), records, tmp_path)
     sheet = np.asarray(Image.open(tmp_path / "wrong_class.jpg").convert("RGB")).astype(int)
+    assert sheet.shape[1] > 900, "one crop, and room for the header"
     orange = (np.abs(sheet - [255, 120, 0]).sum(axis=2) < 60).sum()
     assert orange > 200
     assert not (tmp_path / "box_off.jpg").exists()

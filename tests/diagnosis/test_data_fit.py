@@ -55,5 +55,6 @@ def test_boxes_are_measured_on_the_canvas() -> None:
     sides = np.sqrt((records.boxes[:, 2:] - records.boxes[:, :2]).prod(axis=1))
     zoom = fit.canvas.width / 640
     assert zoom < 1
-    assert fit.canvas.median_side == pytest.approx(float(np.median(sides)) * zoom)
+    assert fit.median_side == pytest.approx(float(np.median(sides)) * zoom)
+    assert fit.small_side == pytest.approx(float(np.quantile(sides, 0.1)) * zoom)
     assert fit.anchors.sizes[0][0] < np.quantile(sides * zoom, 0.2)

@@ -351,8 +351,12 @@ def test_backbone_weights_that_cannot_be_used(
 
 def test_nothing_to_predict(command: Any, tmp_path: Path, trained: Any) -> None:
     (tmp_path / "empty").mkdir()
-    for source in ("gone.jpg", "empty", "no/*.jpg"):
-        said = re.escape(source) + ": no picture there"
+    for source, fault in (
+        ("gone.jpg", "file or folder"),
+        ("empty", "no picture"),
+        ("no/*.jpg", "no picture"),
+    ):
+        said = re.escape(source) + ": .*" + fault
         refused(command, tmp_path, "predict", trained.best, source, code=DATA, said=said)
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff but no more")
     before = contents(tmp_path)
@@ -436,17 +440,29 @@ def test_disk_full_while_training(command: Any, small_disk: Path, trained: Any) 
 # ---------------------------------------------------------------- Ctrl-C
 
 
-def test_ctrl_c_outside_training(command: Any, tmp_path: Path, trained: Any) -> None:
-    """While predicting: one line and 130; what was drawn is whole."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_outside_training(
+    command: Any, tmp_path: Path, trained: Any, number: signal.Signals
+) -> None:
+    """While predicting: one line and 130 or 143; what was drawn is whole, and has its row."""
     many = tmp_path / "many"
     many.mkdir()
     source = sorted((trained.data / "images").iterdir())[0]
-    for number in range(2000):
-        (many / f"{number:04}.png").hardlink_to(source)
+    for place in range(2000):
+        (many / f"{place:04}.png").hardlink_to(source)
     running = command.start("predict", trained.best, many, "-o", "found", folder=tmp_path)
     found = tmp_path / "found"
-    running.wait_for(lambda: found.is_dir() and any(found.iterdir()), "the first drawn picture")
-    running.signal(signal.SIGINT)
+    running.wait_for(lambda: (found / "detections.jsonl").exists(), "the first picture")
+    running.signal(number)
     done = running.wait()
-    assert (done.code, done.err) == (130, "foveal: interrupted\n")
+    assert done.code == 128 + number
+    assert re.fullmatch(
+        r"foveal: stopped with [\d,]+ of 2,000 still to do; what was done is kept in found, and the same command "
+        r"with --resume goes on\n",
+        done.err,
+    )
     assert len(list(many.iterdir())) == 2000
+    rows = [json.loads(line) for line in (found / "detections.jsonl").read_text().splitlines()]
+    for row in rows:
+        with Image.open(found / row["drawn"]) as picture:
+            picture.load()

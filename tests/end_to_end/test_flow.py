@@ -162,7 +162,9 @@ def test_predict(flow: Flow, command: Any) -> None:
     assert done.code == 0
     content = json.loads((flow.folder / "found" / "detections.json").read_text())
     assert len(content["images"]) == 4
-    assert done.err == f"{len(content['annotations'])} detections on 4 pictures -> found\n"
+    assert re.fullmatch(
+        rf"{len(content['annotations'])} detections on 4 pictures, [\d.]+ a second -> found\n", done.err
+    )
     drawn = sorted(path.name for path in (flow.folder / "found").glob("*.png"))
     assert drawn == sorted(records.files.tolist())
 

@@ -25,7 +25,7 @@ from foveal.lab.cumulative import (
 )
 from foveal.ops.focal_loss import sigmoid_focal_loss
 from foveal.ops.mining import cross_entropy_of_anchors
-from foveal.runtime.predictor import canvas_of, load_inference
+from foveal.runtime.model_file import canvas_of, load_inference
 from foveal.runtime.validation_set import validation_set
 from foveal.types import BACKGROUND
 

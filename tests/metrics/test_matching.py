@@ -123,3 +123,54 @@ def test_metrics_without_the_fast_way_are_evaluated_anew(make_case: Callable[...
     values = [evaluated(truth, side).compute()["AR100"] for side in (worse, found)]
     assert recall.value == pytest.approx(values[1] - values[0])
     assert recall.low <= recall.high
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_average_precision_by_size_is_the_evaluators(make_case: Callable[..., Any], seed: int) -> None:
+    """Boxes of other sizes, and detections of other sizes that find nothing, count neither way; nor do crowds."""
+    truth, found = make_case(seed, pictures=12, crowd=0.25)
+    # As masks are, areas are smaller than the boxes: which size a box has goes by the file's area.
+    truth = truth._replace(area=truth.area * 0.7)
+    result = metric_intervals(truth, found, samples=20)
+    metrics = evaluated(truth, found).compute()
+    for metric in ("APs", "APm", "APl"):
+        interval = getattr(result, metric)
+        assert (None if interval is None else interval.value) == (
+            None if metrics[metric] is None else pytest.approx(metrics[metric], abs=1e-12)
+        ), metric
+    places = [np.repeat(np.arange(len(row)), row) for row in draw_weights(12, 20)]
+    slow = [metric_on(truth, found, "APs", place) for place in places]
+    value, (high, low) = metrics["APs"], np.quantile([one for one in slow if one is not None], (0.025, 0.975))
+    assert value is not None
+    expected = value, min(value, max(0, 2 * value - low)), max(value, min(1, 2 * value - high))
+    assert result.APs == pytest.approx(expected)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say(make_case: Callable[..., Any]) -> None:
+    """A population's AP, from 16 pictures each; percentiles, which count the small set's bias twice, hold less."""
+    truth, found = make_case(9, pictures=400, crowd=0.0)
+    population = evaluated(truth, found).compute()["AP"]
+    assert population is not None
+    held = percentiles = 0
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        places = rng.choice(400, 16, replace=False)
+        rows = np.concatenate([np.arange(truth.offsets[p], truth.offsets[p + 1]) for p in places])
+        offsets = np.concatenate([[0], np.cumsum(np.diff(truth.offsets)[places])])
+        part = truth._replace(
+            image_ids=truth.image_ids[places], heights=truth.heights[places], widths=truth.widths[places],
+            offsets=offsets, boxes=truth.boxes[rows], labels=truth.labels[rows], crowd=truth.crowd[rows],
+            area=truth.area[rows],
+        )  # fmt: skip
+        mine = np.isin(found.image_ids, part.image_ids)
+        some = found._replace(
+            image_ids=found.image_ids[mine], boxes=found.boxes[mine], scores=found.scores[mine],
+            labels=found.labels[mine], pictures=part.image_ids,
+        )  # fmt: skip
+        result = metric_intervals(part, some, samples=60)
+        assert result.AP is not None
+        held += result.AP.low <= population <= result.AP.high
+        low, high = np.quantile(result.draws, (0.025, 0.975))
+        percentiles += low <= population <= high
+    assert held > percentiles
+    assert held >= 30

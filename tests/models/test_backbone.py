@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
-from foveal.checkpoint.format import CheckpointHeader, save_checkpoint
+from foveal.checkpoint.format import save_checkpoint
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.errors import ModelFileError, UsageError
 from foveal.models.backbone import Backbone
 from foveal.models.frozen_norm import FrozenBatchNorm2d

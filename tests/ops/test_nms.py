@@ -157,3 +157,18 @@ def test_block_by_block_is_all_at_once(count: int, extent: float, thresh: float)
     expected = torchvision.ops.nms(boxes, torch.arange(count, 0, -1).double(), thresh)
     assert torch.equal(greedy_nms(boxes, thresh, count), expected)
     assert len(expected) > (KEPT_AT_ONCE if count > AT_ONCE else 50)
+
+
+@pytest.mark.parametrize("limit", [20, 100, None])
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_a_graph_without_a_break_gives_the_same(agnostic: bool, limit: int | None) -> None:
+    """Also where there are fewer candidates than detections are asked for, and where places are empty."""
+    one, two = cluttered(60), cluttered(60, seed=3)
+    two = two._replace(scores=torch.where(two.scores > 0.5, two.scores, 0.0))
+    both = Candidates(*(torch.cat(pair) for pair in zip(one, two, strict=True)))
+    torch._dynamo.reset()
+    graph = torch.compile(suppress, fullgraph=True, backend="eager")
+    expected, found = suppress(both, 0.3, agnostic, limit), graph(both, 0.3, agnostic, limit)
+    assert int(expected.count.min()) > 10
+    for name in expected._fields:
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name

@@ -16,12 +16,13 @@ from foveal.checkpoint.format import load_checkpoint
 from foveal.data.coco import read_coco
 from foveal.errors import UsageError
 from foveal.models.inference import InferenceModel
-from foveal.runtime import backends, predictor
+from foveal.runtime import backends, model_file
 from foveal.runtime.backends import POSSIBLE, accelerate, check_choice
 from foveal.runtime.graph import export_box_branch, export_class_branch
 from foveal.runtime.lazy_model import LazyModel
+from foveal.runtime.model_file import canvas_of, load_inference
 from foveal.runtime.pictures import place_picture
-from foveal.runtime.predictor import Predictor, canvas_of, load_inference
+from foveal.runtime.predictor import Predictor
 from foveal.types import BatchDetections
 
 CHOICES = [(backend, precision) for backend, precisions in POSSIBLE.items() for precision in precisions]
@@ -149,7 +150,7 @@ def test_the_predictor_takes_a_backend(
         asked.extend(choice)
         return accelerated(*choice[:2])
 
-    monkeypatch.setattr(predictor, "accelerate", make)
+    monkeypatch.setattr(model_file, "accelerate", make)
     found = Predictor(trained.best, score_thresh=0.0, backend="openvino")(path)
     assert asked[:3] == ["openvino", "fp32", torch.device("cpu")]
     assert len(found) == len(expected) > 0

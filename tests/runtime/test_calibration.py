@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from foveal.checkpoint.format import CheckpointHeader, load_checkpoint
+from foveal.checkpoint.format import load_checkpoint
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.data.coco import read_coco
 from foveal.errors import UsageError
 from foveal.runtime.calibration import CALIBRATION_PICTURES, calibration_images

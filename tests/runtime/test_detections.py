@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,6 +121,11 @@ def test_a_notebook_shows_the_picture_and_else_a_safe_table() -> None:
     assert png is not None
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png))), np.asarray(shown.draw()))
     assert shown._repr_html_() is None
+    large = Detections(*(getattr(three(), name) for name in ("boxes", "scores", "labels", "names")), 80, 4000)
+    large = replace(large, picture=np.zeros((80, 4000, 3), dtype=np.uint8))
+    png = large._repr_png_()
+    assert png is not None
+    assert Image.open(io.BytesIO(png)).size == (1600, 32)
     assert three()._repr_png_() is None
     hostile = Detections(
         torch.ones(1, 4), torch.ones(1), torch.zeros(1, dtype=torch.int64), ("<script>",), 80, 100

@@ -211,3 +211,25 @@ def test_weights_that_do_not_fit_the_header(trained: Any, tmp_path: Path) -> Non
         ModelFileError, match=r"a\.safetensors: the weights do not fit the model in its header"
     ):
         Predictor(tmp_path / "a.safetensors", "cpu")
+
+
+def test_a_read_only_array_is_copied_and_not_warned_of(predictor: Predictor, pictures: list[Path]) -> None:
+    """What ``np.asarray`` makes of a Pillow picture; warnings are errors here."""
+    array = load_picture(pictures[1])
+    array.flags.writeable = False
+    assert_same(predictor(array), predictor(pictures[1]))
+
+
+def test_tiles_of_a_file_are_those_of_its_pixels(trained: Any, tmp_path: Path) -> None:
+    """A file that is seen in tiles stays as Pillow has it: turned, grey and transparent ones, too."""
+    tiled = Predictor(trained.best, "cpu", score_thresh=0.05, tiles=64, overlap=0.25)
+    pixels = np.asarray(Image.open(sorted((trained.data / "images").iterdir())[1]).convert("RGB"))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(pixels).convert("L").save(tmp_path / "grey.png")
+    for path in (tmp_path / "turned.png", tmp_path / "grey.png"):
+        found = tiled(path)
+        assert_same(found, tiled(load_picture(path)))
+        assert len(found) > 0
+        assert found.draw().size == (found.width, found.height)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from foveal.checkpoint.format import CheckpointHeader, load_checkpoint
+from foveal.checkpoint.format import load_checkpoint
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.errors import UsageError
 from foveal.ops.letterbox import size_policy
 from foveal.ops.tiles import Tiling

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -12,14 +13,18 @@ from typing import get_args
 
 import pytest
 from PIL import Image
-from tests.diagnosis.doctor.sets import read_labels, write_coco_set, write_labels
+from rich.console import Console
+from tests.diagnosis.doctor.sets import read_labels, write_coco_set, write_labels, write_yolo_set
 from typer.testing import CliRunner
 
 from foveal.cli import app
 from foveal.data.coco import read_coco
 from foveal.data.records import FaultKind
-from foveal.diagnosis.doctor.rulebook import RULES
+from foveal.diagnosis.doctor.part import Hit
+from foveal.diagnosis.doctor.report import Report
+from foveal.diagnosis.doctor.rulebook import RULES, finding
 from foveal.diagnosis.doctor.tables import cell, write_csv
+from foveal.diagnosis.doctor.terminal import show
 from foveal.errors import UsageError
 from foveal.verbs.doctor import doctor, examine
 
@@ -176,10 +181,19 @@ def test_fix_writes_a_copy_and_a_log(hurt: Path, tmp_path: Path) -> None:
     report = examine(copy).report
     assert report.counts()["error"] == 0
     assert HOSTILE not in report.parts[0].classes
-    with pytest.raises(UsageError, match="exists already"):
-        doctor(hurt, fix=copy, quiet=True)
-    with pytest.raises(UsageError, match="exists already"):
-        doctor(hurt, fix=hurt, quiet=True)
+
+
+def test_a_folder_that_is_there_stays(sound: Path, tmp_path: Path) -> None:
+    """As a file does: the copy goes into a numbered one."""
+    taken = tmp_path / "copy"
+    taken.mkdir()
+    (taken / "mine").write_text("mine")
+    _, text = run(sound, "--pictures", "headers", "--fix", taken)
+    assert [path.name for path in taken.iterdir()] == ["mine"]
+    assert f"wrote {tmp_path / 'copy-2'}: a copy as COCO JSON, with 0 changes" in text
+    assert (tmp_path / "copy-2" / "fixes.csv").is_file()
+    with pytest.raises(UsageError, match="lies in the data's own folder"):
+        doctor(sound, fix=sound / "copy", quiet=True)
 
 
 def test_fix_restores_what_the_numbers_meant(sound: Path, tmp_path: Path) -> None:
@@ -216,8 +230,138 @@ def test_merging_a_class_that_is_not_there_names_those_that_are(sound: Path, tmp
 def test_every_fault_of_a_reader_has_a_rule_and_every_rule_is_documented() -> None:
     assert set(get_args(FaultKind)) <= RULES.keys()
     document = (REPOSITORY / "docs" / "doctor.md").read_text()
-    rows = dict(re.findall(r"^\| `(\w+)` \| (\w+)", document, re.MULTILINE))
-    assert rows == {name: rule.severity for name, rule in RULES.items()}
+    rows = re.findall(r"^\| `\w+` \| (?:error|warning|note) \|.*$", document, re.MULTILINE)
+    assert sorted(rows) == sorted(
+        f"| `{name}` | {rule.severity} | {rule.means} | {rule.fix} | {'yes' if rule.mends else ''} |"
+        for name, rule in RULES.items()
+    )
+
+
+def paragraph(report: Report, rule: str, width: int | None, root: Path) -> list[str]:
+    """What a terminal, or without a width a file, shows of a rule."""
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=width, force_terminal=width is not None, color_system=None, highlight=False
+    )
+    show(report, console, root)
+    lines = stream.getvalue().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.split()[1:2] == [rule])
+    return [line for line in lines[first + 1 : first + 8] if line.startswith("      ")]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_long_names_keep_their_ends(width: int) -> None:
+    one, other = (f"train/images/{letter * 80}_jpg.rf.{letter * 32}.jpg" for letter in "ab")
+    found = finding("near_leak", f"/data/{one}", f"looks like /data/{other} in train")
+    lines = paragraph(Report("", [], [Hit(found)]), "near_leak", width, Path("/data"))
+    assert max(map(len, lines)) <= width
+    assert lines[0].startswith("      train/images/aaa")
+    assert lines[0].endswith("aaa.jpg: looks like")
+    assert lines[1].startswith("      train/images/bbb")
+    assert lines[1].endswith("bbb.jpg in train")
+
+
+def test_a_file_gets_every_finding_as_one_whole_line() -> None:
+    found = finding("near_leak", f"/data/{'a' * 200}.jpg", "looks " + "so " * 50)
+    lines = paragraph(Report("", [], [Hit(found)]), "near_leak", None, Path("/data"))
+    assert lines[0].rstrip() == f"      {'a' * 200}.jpg: looks {('so ' * 50).rstrip()}"
+
+
+def test_both_pictures_of_a_leak_are_shown(sound: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "leak"
+    shutil.copytree(sound, folder)
+    shutil.copyfile(folder / "images/val/1_002.png", folder / "images/train/0_006.png")
+    doctor(folder, html_file=tmp_path / "a.html", quiet=True)
+    text = (tmp_path / "a.html").read_text()
+    figure = text[text.index('<figure class="two">') :].split("</figure>")[0]
+    assert figure.count('<img src="data:image/jpeg') == 2
+    assert {"train: images/train/0_006.png", "val: images/val/1_002.png"} == set(
+        re.findall(r"<small[^>]*>([^<]*)</small>", figure)
+    )
+
+
+def test_one_is_singular(sound: Path, tmp_path: Path) -> None:
+    """Of any number before a noun, in the report of one picture with one box."""
+    folder = tmp_path / "one"
+    shutil.copytree(sound, folder)
+    content = read_labels(folder, "val")
+    content["images"] = content["images"][:1]
+    content["annotations"] = [
+        r for r in content["annotations"] if r["image_id"] == content["images"][0]["id"]
+    ][:1]
+    content["annotations"][0]["bbox"] = [0, 0, 144, 96]
+    write_labels(folder, "val", content)
+    doctor(folder, html_file=tmp_path / "a.html", pictures="headers", quiet=True)
+    seen = _Tags()
+    seen.feed((tmp_path / "a.html").read_text())
+    report = examine(folder, "headers").report
+    texts = [f"{found.where}: {found.message}" for found in report.findings if found.where == "val"]
+    assert any("1 picture to measure on" in text for text in texts)
+    wrong = re.compile(
+        r"(?<![\d.,])1 (?:of 1 )?(pictures|boxes|classes|names|ids|areas|errors|warnings|notes)\b"
+    )
+    assert not wrong.findall("\n".join([seen.text, *texts]))
+
+
+def test_parts_that_are_missing_are_told_with_what_follows(sound: Path, tmp_path: Path) -> None:
+    def told(folder: Path) -> dict[str, str]:
+        return {f.rule: f.message for f in examine(folder, "headers").report.findings}
+
+    for name, gone in (("only_val", "train"), ("only_train", "val")):
+        shutil.copytree(sound, tmp_path / name)
+        (tmp_path / name / "annotations" / f"instances_{gone}.json").unlink()
+    assert (
+        "val is all there is: foveal init holds 20% of its pictures out"
+        in told(tmp_path / "only_val").values()
+    )
+    assert "no_validation_part" in told(tmp_path / "only_train")
+    (tmp_path / "only_val/annotations/instances_val.json").rename(
+        tmp_path / "only_val/annotations/instances_test.json"
+    )
+    shutil.copytree(tmp_path / "only_train", tmp_path / "no_val")
+    shutil.copy(tmp_path / "only_val/annotations/instances_test.json", tmp_path / "no_val/annotations")
+    (tmp_path / "no_val/images/val").rename(tmp_path / "no_val/images/test")
+    assert "AP is measured on its test part" in told(tmp_path / "no_val")["no_validation_part"]
+    content = read_labels(sound, "val")
+    shutil.copytree(sound, tmp_path / "empty")
+    write_labels(tmp_path / "empty", "val", {**content, "annotations": []})
+    assert "training stops here, with exit code 3" in told(tmp_path / "empty")["unusable"]
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "data:\n  train: {format: coco, annotations: only_train/annotations/instances_train.json, "
+        "images: only_train/images/train}\n"
+    )
+    assert "nothing_measured" in told(config)
+
+
+def test_lists_that_a_data_yaml_does_not_name_are_told(sound: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "yolo"
+    write_yolo_set(folder, sound)
+    (folder / "better_split").mkdir()
+    for part in ("train", "val"):
+        (folder / "better_split" / f"{part}.txt").write_text(f"{part}/images/0_000.png\n")
+    report = examine(folder, "headers").report
+    assert ["better_split" in f.message for f in report.findings if f.rule == "not_used"] == [True]
+
+
+def test_the_copy_of_another_format_is_coco_and_says_so(sound: Path, tmp_path: Path) -> None:
+    folder, copy = tmp_path / "yolo", tmp_path / "copy"
+    write_yolo_set(folder, sound)
+    _, text = run(folder, "--pictures", "headers", "--fix", copy)
+    assert "a copy as COCO JSON, not as YOLO as the data's labels are" in text
+    assert [(row["rule"], row["before"], row["after"]) for row in log_of(copy)] == [
+        ("format", "yolo", "coco")
+    ] * 2
+
+
+def test_outputs_are_judged_before_the_data_is(sound: Path, tmp_path: Path) -> None:
+    for option in ("json_file", "csv_file", "html_file", "anchor_picture"):
+        with pytest.raises(UsageError, match="is a folder; give the name of the file to write"):
+            doctor(sound, **{option: tmp_path}, quiet=True)  # type: ignore[arg-type]
+    _, text = run(sound, "--pictures", "headers", "--json", tmp_path / "a", "--csv", tmp_path / "a")
+    assert (tmp_path / "a").read_text().startswith("{")
+    assert (tmp_path / "a-2").read_text().startswith("rule,")
+    assert f"wrote {tmp_path / 'a-2'}" in text
 
 
 # ---------------------------------------------------------------- of a configuration

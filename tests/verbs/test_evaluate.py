@@ -86,6 +86,36 @@ def test_data_by_json_or_config(
     assert f"{data}: 8 pictures, " in capsys.readouterr().out
 
 
+def test_a_part_by_its_name(
+    trained: Any, tmp_path: Path, write_config: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The test part of a configuration, of the checkpoint's own, and of a folder; it is never taken unasked."""
+    shapes = "{format: shapes, pictures: 5, classes: 2, size: 64}"
+    data = write_config(tmp_path / "c.yaml", trained.data, shapes)
+    section = data.read_text()
+    assert "  val: {format" in section
+    data.write_text(section.replace("  val: {", "  test: {format: shapes, pictures: 3, size: 64}\n  val: {"))
+
+    def measured(file: Path, source: Path | None, part: Any) -> int:
+        return evaluate(file, source, device="cpu", workers=0, quiet=True, part=part).pictures
+
+    assert [measured(trained.best, data, part) for part in (None, "val", "test", "train")] == [5, 5, 3, 8]
+    header, state = load_checkpoint(trained.best)
+    header.config["data"] = data_of(load_config(data)).model_dump(mode="json")
+    own = tmp_path / "own.safetensors"
+    save_checkpoint(own, state, header)
+    assert [measured(own, None, part) for part in (None, "test")] == [5, 3]
+    with pytest.raises(UsageError, match=r"the checkpoint names no data\.test: give one with --data"):
+        measured(trained.best, None, "test")
+    data.write_text(section)
+    with pytest.raises(UsageError, match=r"c\.yaml: no data\.test; add it, or leave --part out"):
+        measured(trained.best, data, "test")
+    with pytest.raises(UsageError, match=r"annotations\.json: no part test; it has all"):
+        measured(trained.best, trained.data / "annotations.json", "test")
+    evaluate(trained.best, data, device="cpu", workers=0, part="val")
+    assert f"{data} val: 5 pictures" in capsys.readouterr().out
+
+
 def test_classes_are_matched_by_name(trained: Any, records: Records, tmp_path: Path) -> None:
     """Other ids, another order, one class more: the same numbers, and the rest is told."""
     three = with_classes(records, ["green", "blue square", "red circle"])

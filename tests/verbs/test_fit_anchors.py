@@ -89,7 +89,27 @@ def test_overrides_count_and_are_not_written(folder: Path, tmp_path: Path) -> No
     result, text = run(folder / "mine.yaml", output=output, overrides=["model.losses.assigner.name=atss"])
     assert "ATSS" in text
     assert "atss" not in output.read_text()
+    assert f"next: foveal train {output} model.losses.assigner.name=atss" in " ".join(text.split())
     assert result.proposal.before.assigner == "atss"  # type: ignore[attr-defined]
+
+
+def test_each_size_stands_beside_itself(tmp_path: Path) -> None:
+    """Boxes that are small on the canvas of now and medium on the larger one: no row mixes the two."""
+    write_shapes(make_shapes(6, 2, 640, seed=1, empty_share=0), tmp_path / "set")
+    file = tmp_path / "small.yaml"
+    file.write_text(TEXT.replace("[128, 128]", "[32, 32]"))
+    result, text = run(file)
+    check = result.proposal.after  # type: ignore[attr-defined]
+    assert check.canvas[0] > 32
+    cells = {
+        row[0]: row
+        for line in text.splitlines()
+        if len(row := [c.strip() for c in line.split("│")[1:-1]]) == 3
+    }
+    for name, low, high in (("small", 0, 32), ("medium", 32, 96)):
+        of_size = int(((check.boxes.sides >= low) & (check.boxes.sides < high)).sum())
+        shown = cells.get(f"{name}: boxes, with an object", ["", "-", "-"])[2]
+        assert shown.split(",")[0] == (str(of_size) if of_size else "-")
 
 
 def test_no_file_is_written_over(folder: Path) -> None:

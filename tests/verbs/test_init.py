@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
+from tests.diagnosis.doctor.sets import write_coco_set
 
 from foveal.build import build_records
 from foveal.config import schema
 from foveal.config.load import data_of, load_config
+from foveal.diagnosis.anchors.check import check_anchors
+from foveal.diagnosis.doctor.roles import choose_roles
 from foveal.errors import DataError, UsageError
 from foveal.verbs.init import init
 
@@ -96,19 +98,18 @@ def test_chess_says_that_there_is_no_training_part(
 
 
 @pytest.mark.parametrize(("name", "kind"), [("bccd_voc", "voc"), ("road_signs_yolo", "yolo")])
-def test_an_unused_test_part_is_told_with_its_source(
+def test_a_test_part_is_kept_for_the_last_measurement(
     shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
 ) -> None:
     path = init(shared / "data" / name, tmp_path / "a.yaml")
     said = " ".join(capsys.readouterr().out.split())
-    assert "test part is not used here" in said
-    line = next(line for line in path.read_text().splitlines() if line.startswith("  # {format"))
-    source = yaml.safe_load(line.removeprefix("  # "))
-    assert source["format"] == kind
-    config = tmp_path / "test.yaml"
-    config.write_text(f"data: {{train: {json.dumps(source)}}}")
+    assert "test: not looked at here" in said
+    assert "--part test" in path.read_text()
+    source = data_of(load_config(path)).test
+    assert source is not None
+    assert source.format == kind
     pictures = {"bccd_voc": 72, "road_signs_yolo": 128}[name]
-    assert len(build_records(data_of(load_config(config)).train)) == pictures
+    assert len(build_records(source)) == pictures
 
 
 @pytest.mark.parametrize(
@@ -136,13 +137,17 @@ def test_one_table_or_folder_is_split_by_a_list(
 def test_bccd_fits_its_boxes(shared: Path, tmp_path: Path) -> None:
     text = init(shared / "data" / "bccd_voc", tmp_path / "b.yaml", quiet=True).read_text()
     match = re.search(
-        r"([\d.]+)% of the training boxes meet a shape with IoU 0.5 \(RetinaNet's own sizes: ([\d.]+)%", text
+        r"IoU 0.5 with ([\d.]+)% of the training boxes \(RetinaNet's own: ([\d.]+)%", text.replace("\n", " ")
     )
     assert match is not None
-    assert float(match[1]) > 99
+    assert float(match[1]) > 98
     assert float(match[1]) >= float(match[2])
     config = load_config(tmp_path / "b.yaml")
-    assert data_of(config).image_size == (320, 416)
+    data = data_of(config)
+    assert data.image_size == (320, 416)
+    check = check_anchors(build_records(data.train, data.classes), config)
+    assert match[1] == f"{100 * check.recall(0.5):.1f}", "one number, here and in the doctor's report"
+    assert f"the median box\n  # is {check.median_side:.0f} px" in text
 
 
 def test_one_part_is_split_the_same_way_every_time(tmp_path: Path) -> None:
@@ -250,3 +255,66 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("a.*"))
     with pytest.raises(DataError, match="no such folder"):
         init(tmp_path / "nowhere", tmp_path / "a.yaml")
+
+
+def test_faults_are_told_in_a_line(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = shared / "data" / "road_signs_yolo"
+    init(data, tmp_path / "a.yaml")
+    line = next(line for line in capsys.readouterr().out.splitlines() if "shows them" in line)
+    assert line.startswith(
+        f"6 errors and 1 warning: foveal doctor {data} shows them; the worst: class_not_trained: "
+    )
+    write_coco_set(tmp_path / "set")
+    init(tmp_path / "set", tmp_path / "b.yaml")
+    assert "shows them" not in capsys.readouterr().out
+
+
+def test_a_fault_of_a_whole_part_is_the_worst(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, names in (("train", ("cat", "dog")), ("valid", ("cat", "owl"))):
+        make_coco(tmp_path / "set" / part, 44, names)
+    labels = tmp_path / "set" / "train" / "_annotations.coco.json"
+    labels.write_text(labels.read_text().replace("[4, 4, 20, 30]", "[4, 4, 0, 30]", 1))
+    init(tmp_path / "set", tmp_path / "a.yaml")
+    assert "the worst: class_not_trained: val: 'owl'" in capsys.readouterr().out
+
+
+def test_a_configuration_is_no_data(tmp_path: Path) -> None:
+    make_coco(tmp_path / "set", 30)
+    config = init(tmp_path / "set", tmp_path / "a.yaml", quiet=True)
+    with pytest.raises(UsageError, match="is a configuration already: foveal train"):
+        init(config, tmp_path / "b.yaml", quiet=True)
+
+
+def test_a_split_is_not_written_into_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it would be found as labels of its own the next time, beside those that it is made from."""
+    make_coco(tmp_path / "set", 30)
+    monkeypatch.chdir(tmp_path / "set")
+    before = listing(tmp_path / "set")
+    with pytest.raises(UsageError, match=r"the data's own folder, .*: -o .*set\.yaml"):
+        init(".", Path("config.yaml"), quiet=True)
+    assert listing(tmp_path / "set") == before
+
+
+@pytest.mark.parametrize(
+    ("names", "train", "val"),
+    [
+        (("train", "val", "test"), "train", "val"),
+        (("all", "val"), "all", "val"),
+        (("train", "test"), "train", "test"),
+        (("val", "test"), "val", "test"),
+        (("val",), "val", None),
+        # A list of train and val together: measuring on val would be measuring on what was trained.
+        (("trainval", "val"), "trainval", None),
+        (("trainval", "val", "test"), "trainval", "test"),
+        (("trainval", "train", "val"), "train", "val"),
+    ],
+)
+def test_which_part_is_trained_on(names: tuple[str, ...], train: str, val: str | None) -> None:
+    assert choose_roles(names)[:2] == (train, val)
+
+
+def test_a_part_without_a_box_is_named(tmp_path: Path) -> None:
+    make_coco(tmp_path / "set" / "train", 30)
+    make_coco(tmp_path / "set" / "valid", 30, boxes=False)
+    with pytest.raises(DataError, match=r"nothing to measure on in val; foveal doctor"):
+        init(tmp_path / "set", tmp_path / "a.yaml", quiet=True)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from foveal import cli
 from foveal.checkpoint.format import load_checkpoint
+from foveal.config.load import load_config
 from foveal.errors import Interrupted, UsageError
 from foveal.lab.settings import all_settings
 from foveal.verbs import lab as verb
@@ -212,3 +213,22 @@ def test_time_left_goes_by_what_each_setting_took() -> None:
     ]
     assert verb._time_left(jobs, done) == "; about 2 min 15 s left"  # 30 + 60 + their mean
     assert verb._time_left(jobs, []) == ""
+
+
+def test_an_interrupted_run_with_weights_of_its_classes_is_known_again(tmp_path: Path) -> None:
+    """A run's configuration has numbers where the lab's says auto."""
+    file = tmp_path / "c.yaml"
+    file.write_text("data: {train: {format: shapes}}\n")
+    auto = load_config(file, ["model.losses.classification.focal_alpha=auto"])
+    numbers = load_config(file, ["model.losses.classification.focal_alpha=[0.2, 0.3, 0.4]"])
+    other = load_config(file, ["model.losses.classification={name: cross_entropy, alpha: 0.5}"])
+    assert verb._same_settings(numbers, auto)
+    assert not verb._same_settings(auto, numbers)
+    assert not verb._same_settings(other, auto)
+    assert not verb._same_settings(load_config(file, ["training.seed=3"]), auto)
+
+
+def test_overrides_that_cannot_be_are_refused_before_pictures_are_drawn(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown key 'epoch'"):
+        lab(tmp_path / "lab", overrides=["training.epoch=3"], quiet=True)
+    assert not (tmp_path / "lab" / "data").exists()

@@ -19,7 +19,10 @@ from foveal.errors import DataError, ModelFileError, UsageError
 from foveal.metrics.coco import COCO_METRICS, CocoEvaluator
 from foveal.metrics.thresholds import best_f1_thresholds
 from foveal.runtime.predictor import Predictor
-from foveal.verbs.train import RUN_FILES, load_data, show_batch, train
+from foveal.verbs import train as room
+from foveal.verbs.run_folder import RUN_FILES, is_run_folder
+from foveal.verbs.train import show_batch, train
+from foveal.verbs.training_data import load_data
 
 SHAPES = "{format: shapes, pictures: 8, classes: 2, size: 64, seed: 2}"
 OTHER = "{format: shapes, pictures: 8, classes: 3, size: 64, seed: 2}"
@@ -119,7 +122,6 @@ def test_a_folder_with_any_file_of_a_run_is_left_alone(quick: Any, tmp_path: Pat
     mine.write_text("mine")
     with pytest.raises(UsageError, match="lcnet"):  # far enough to know the folder, and no further
         quick("model.architecture.backbone.name=lcnet_05O")
-    from foveal.verbs.train import is_run_folder
 
     assert is_run_folder(tmp_path / "runs" / "c")
     assert mine.read_text() == "mine"
@@ -240,6 +242,66 @@ def test_resume_arguments(trained: Any, tmp_path: Path) -> None:
         train(resume=trained.folder, start_from=trained.best, quiet=True)
     with pytest.raises(UsageError, match="which config"):
         train(quiet=True)
+
+
+def test_overrides_of_a_resumed_run_are_its_own_from_then_on(quick: Any) -> None:
+    folder = quick("training.max_steps=2").folder
+    train(resume=folder, overrides=["training.clip_grad_norm=5", "data.workers=1"], quiet=True)
+    train(resume=folder, overrides=["training.ema=null"], quiet=True)
+    kept = load_config(folder / "config.yaml")
+    assert kept.training.clip_grad_norm == 5
+    assert data_of(kept).workers == 1
+    text = (folder / "config.yaml").read_text()
+    with pytest.raises(UsageError, match="cannot go on"):
+        train(resume=folder, overrides=["training.max_steps=9", "training.clip_grad_norm=1"], quiet=True)
+    assert (folder / "config.yaml").read_text() == text, "what was refused is not kept"
+
+
+def test_a_fine_tuned_run_stays_one_when_it_is_resumed(
+    quick: Any, trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its loss begins where another's ended: a watcher that forgets this says that nothing is learned."""
+    told: list[bool] = []
+    whole = room.facts_of
+
+    def seen(*arguments: Any) -> Any:
+        told.append(arguments[2])
+        return whole(*arguments)
+
+    monkeypatch.setattr(room, "facts_of", seen)
+    folder = quick(start_from=trained.best).folder
+    assert (folder / "config.yaml").read_text().startswith(f"# fine-tuned from {trained.best}\n")
+    for _ in range(2):
+        train(resume=folder, overrides=["training.clip_grad_norm=5"], quiet=True)
+    train(resume=quick().folder, quiet=True)
+    assert told == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("error", "batch_size", "said"),
+    [
+        (
+            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            8,
+            r"batch_size \(now 8;.* or data",
+        ),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            1,
+            "lower data.image_size, or set",
+        ),
+        (MemoryError(), 1, "--memory says what a step takes"),
+    ],
+)
+def test_too_little_memory_names_what_to_lower(
+    quick: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, batch_size: int, said: str
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("foveal.heads.anchor_decoupled.criterion.AnchorCriterion.forward", fail)
+    with pytest.raises(UsageError, match=f"^out of memory on cpu at step 1: .*{said}"):
+        quick(f"training.batch_size={batch_size}")
 
 
 def test_both_parts_have_the_classes_of_training(tmp_path: Path, write_config: Any) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 
-from foveal.bench.agreement import RANDOM_R50, Found, Limits, compare, match
 from foveal.bench.case import Absent, Case, Setup
 from foveal.bench.twins import make_foveal, make_picture, make_torchvision, to_float
+from foveal.metrics.agreement import RANDOM_R50, Found, Limits, compare, match
 from foveal.runtime.backends import accelerate, missing_packages
 from foveal.runtime.pictures import place_picture
 from foveal.types import Array, BatchDetections

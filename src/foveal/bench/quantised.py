@@ -18,8 +18,8 @@ from foveal.ops.letterbox import undo_boxes
 from foveal.runtime.backends import accelerate, missing_packages
 from foveal.runtime.calibration import calibration_images
 from foveal.runtime.lazy_model import LazyModel
+from foveal.runtime.model_file import canvas_of, load_inference
 from foveal.runtime.pictures import place_picture
-from foveal.runtime.predictor import canvas_of, load_inference
 from foveal.runtime.validation_set import validation_set
 from foveal.types import GroundTruth
 

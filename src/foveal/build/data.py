@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import assert_never
 
@@ -17,8 +18,8 @@ from foveal.data.tiled import numbered_tiles, tile_records
 from foveal.data.voc import read_voc
 from foveal.data.yolo import read_yolo
 from foveal.engine.device import rank, world_size
-from foveal.errors import UsageError
-from foveal.ops.letterbox import canvas_size
+from foveal.errors import ConfigWarning, UsageError
+from foveal.ops.letterbox import STRIDE_MULTIPLE, canvas_size
 from foveal.ops.tiles import Tiling
 
 
@@ -54,11 +55,22 @@ def build_records(source: schema.Source, classes: list[str] | None = None, stric
 
 
 def build_loader(records: Records, config: schema.Config, train: bool) -> Loader:
-    """Batches of one split, augmented and shuffled where ``train``; of its tiles, where the data is tiled."""
+    """Batches of one split, augmented and shuffled where ``train``; of its tiles, where the data is tiled.
+
+    ConfigWarning, where ``train``, that the canvas is not of the size that was asked for.
+    """
     data = data_of(config)
+    canvas = canvas_size(*data.image_size)
+    if train and canvas != data.image_size:
+        warnings.warn(
+            f"data.image_size {list(data.image_size)} is rounded up to {list(canvas)}: sides are multiples of "
+            f"{STRIDE_MULTIPLE}",
+            ConfigWarning,
+            stacklevel=2,
+        )
     return make_loader(
         as_seen(records, data, train),
-        canvas_size(*data.image_size),
+        canvas,
         config.training.batch_size,
         augment=data.augment if train else None,
         train=train,
@@ -82,14 +94,14 @@ def build_tiling(tiles: schema.Tiles | None) -> Tiling | None:
 def as_seen(records: Records, data: schema.Data, train: bool) -> Records:
     """What is put on the canvas: the pictures, or their tiles.
 
-    UsageError where ``train`` and no tile would have an object.
+    UsageError where ``train`` and no tile would have an object, though the pictures have.
     """
     tiles, tiling = data.tiles, build_tiling(data.tiles)
     if tiles is None or tiling is None:
         return records
     if train:
         tiled = tile_records(records, tiling, tiles.min_visible, tiles.keep_empty)
-        if tiled.crowd.all():
+        if tiled.crowd.all() and not records.crowd.all():
             raise UsageError(
                 f"data.tiles: no tile shows {tiles.min_visible:g} of a box, so there is nothing to learn; "
                 "take a larger data.tiles.size or a smaller data.tiles.min_visible"

@@ -9,45 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from foveal.checkpoint.header import HEADER, CheckpointHeader, damaged, header_text, parse_header
 from foveal.checkpoint.sniff import describe_file
 from foveal.errors import ModelFileError
 from foveal.files import write_bytes
-from foveal.types import ClassNames
-from foveal.version import __version__
 
-FORMAT_VERSION = 1
-"""Grows when an older Foveal could misread a newer file."""
 HEADER_LIMIT = 16 << 20
 """Bytes of JSON that are read at most; ten thousand classes and tensors take about two million."""
 NO_DIGEST = "0" * 64
-
-
-@dataclass(frozen=True)
-class CheckpointHeader:
-    """What a checkpoint says about its weights. Numbers that are not finite are stored as null."""
-
-    config: dict[str, Any]
-    """The resolved configuration, as plain values."""
-    classes: ClassNames
-    size_policy: dict[str, Any]
-    """How a picture becomes the network's input: height, width, pad value, antialias, ..."""
-    thresholds: dict[str, float] = field(default_factory=dict)
-    """Score threshold by class name; empty where none was fitted."""
-    version: str = __version__
-    """The Foveal that wrote it."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """Epoch, step, metrics: for people."""
 
 
 class Checkpoint(NamedTuple):
@@ -63,12 +41,11 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Tensor], header: Check
     state: tensors of any device and layout, shared ones too; they are stored contiguous, each by itself.
     DiskError where it cannot be written; a file that was there before is then unchanged. One writer per path.
     """
-    written = json.dumps({"format_version": FORMAT_VERSION, **_plain(asdict(header) | _classes(header))})
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in state.items()
     }
-    content = bytearray(safetensors.torch.save(tensors, {"foveal": written, "sha256": NO_DIGEST}))
+    content = bytearray(safetensors.torch.save(tensors, {HEADER: header_text(header), "sha256": NO_DIGEST}))
     if int.from_bytes(content[:8], "little") > HEADER_LIMIT:
         raise ValueError(f"the header is over {HEADER_LIMIT} bytes: no reader would take it")
     place = _digest_place(content, NO_DIGEST)
@@ -83,43 +60,23 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     metadata, content = _read(path)
-    if not metadata.keys() & {"foveal", "sha256"}:
+    if not metadata.keys() & {HEADER, "sha256"}:
         raise ModelFileError(
             f"{path}: plain weights, not a Foveal checkpoint; name it in backbone.params.weights, "
             "or run foveal convert on it"
         )
     if not _is_intact(content, metadata.get("sha256", "")):
-        raise _damaged(path, "its SHA-256 does not fit its content")
-    header = _parse_header(path, metadata.get("foveal", ""))
+        raise damaged(path, "its SHA-256 does not fit its content")
+    header = parse_header(path, metadata.get(HEADER, ""))
     try:
         return Checkpoint(header, safetensors.torch.load(bytes(content)))
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise _damaged(path, str(error).splitlines()[0]) from error
+        raise damaged(path, str(error).splitlines()[0]) from error
 
 
 def is_checkpoint(path: str | Path) -> bool:
     """Whether a safetensors file carries our header; ModelFileError where it is not safetensors."""
-    return "foveal" in _read(Path(path), only_header=True)[0]
-
-
-# ---------------------------------------------------------------- writing
-
-
-def _classes(header: CheckpointHeader) -> dict[str, Any]:
-    return {"classes": {"names": list(header.classes.names), "ids": list(header.classes.ids)}}
-
-
-def _plain(value: Any) -> Any:
-    """The value in JSON's types; what is not finite becomes null, as strict JSON has no NaN."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return HEADER in _read(Path(path), only_header=True)[0]
 
 
 # ---------------------------------------------------------------- reading
@@ -152,44 +109,15 @@ def _read(path: Path, only_header: bool = False) -> tuple[dict[str, str], bytes]
 
 def _parse_metadata(path: Path, text: bytes, length: int) -> dict[str, str]:
     if len(text) < length:
-        raise _damaged(path, "it ends inside its header")
+        raise damaged(path, "it ends inside its header")
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, "its header is no JSON") from error
+        raise damaged(path, "its header is no JSON") from error
     metadata = entries.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _damaged(path, "its metadata is no table of texts")
+        raise damaged(path, "its metadata is no table of texts")
     return metadata
-
-
-def _parse_header(path: Path, text: str) -> CheckpointHeader:
-    """Checks every field: a header is taken on trust nowhere else."""
-    try:
-        values = json.loads(text)
-        version, number = str(values["version"]), int(values["format_version"])
-        if number > FORMAT_VERSION:
-            raise ModelFileError(
-                f"{path}: written by Foveal {version} in a newer format ({number}; this is {__version__}, "
-                f"which reads up to {FORMAT_VERSION}); upgrade foveal"
-            )
-        names, ids = values["classes"]["names"], values["classes"]["ids"]
-        if (
-            len(names) != len(ids)
-            or len(set(names)) != len(names)
-            or not all(isinstance(n, str) for n in names)
-        ):
-            raise ValueError("class names and ids do not fit")
-        return CheckpointHeader(
-            config=dict(values["config"]),
-            classes=ClassNames(tuple(names), tuple(int(i) for i in ids)),
-            size_policy=dict(values["size_policy"]),
-            thresholds={str(name): float(value) for name, value in values["thresholds"].items()},
-            version=version,
-            facts=dict(values["facts"]),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise _damaged(path, f"its Foveal header cannot be read, {type(error).__name__}: {error}") from error
 
 
 def _digest_place(content: bytes | bytearray, digest: str) -> int:
@@ -208,7 +136,3 @@ def _is_intact(content: bytes, digest: str) -> bool:
     found.update(NO_DIGEST.encode())
     found.update(rest[place + len(NO_DIGEST) :])
     return found.hexdigest() == digest
-
-
-def _damaged(path: Path, reason: str) -> ModelFileError:
-    return ModelFileError(f"{path}: damaged, {reason}; copy it again or use the run's other checkpoint")

@@ -14,6 +14,13 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "a picture; give the checkpoint first, then the pictures"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run git lfs pull"),
 )
+ONNX = "an ONNX model: it can predict and serve"
+EXPORTED = {
+    ".onnx": ONNX,
+    ".xml": "an OpenVINO model: it can predict and serve",
+    ".pt2": "a torch.export model: torch and torchvision run it",
+}
+"""What ``foveal export`` writes, by suffix."""
 ONNX_START = (b"\x08", b"\x12", b"\x3a")
 """A ModelProto opens with its format version, and then its producer or its graph."""
 
@@ -26,11 +33,13 @@ def describe_file(path: Path) -> str:
         return "an empty file; the copy or the save did not finish, use another checkpoint"
     if lead[8:10] == b'{"':
         return "damaged at its start; copy it again or use the run's other checkpoint"
+    if path.suffix in EXPORTED:
+        return f"{EXPORTED[path.suffix]}, but this needs the checkpoint it was exported from"
     for signature, words in SIGNATURES:
         if lead.startswith(signature):
             return f"{words} (a checkpoint is a .safetensors file)"
-    if path.suffix == ".onnx" or (lead[:1] == ONNX_START[0] and lead[2:3] in ONNX_START[1:]):
-        return "an ONNX model: it can predict and serve, but this needs the checkpoint it was exported from"
+    if lead[:1] == ONNX_START[0] and lead[2:3] in ONNX_START[1:]:
+        return f"{ONNX}, but this needs the checkpoint it was exported from"
     if _is_text(lead):
         return "a text file, not a checkpoint; give the .safetensors file of a run"
     return "not a checkpoint, or one damaged at its start; copy it again or use the run's other checkpoint"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from foveal.cli import early
 from foveal.cli.options import Overrides
 from foveal.cli.program import app
 from foveal.exits import loading
@@ -33,6 +34,8 @@ def init(
     ] = None,
 ) -> None:
     """Look at the data and write a config for it."""
+    if data != "shapes":
+        early.data(Path(data))
     with loading():
         from foveal.verbs.init import init as verb
 
@@ -46,7 +49,9 @@ def doctor(
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file to write")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="CSV file to write")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="offline HTML file to write")] = None,
-    fix: Annotated[Path | None, typer.Option(help="new folder for a corrected copy, with a log")] = None,
+    fix: Annotated[
+        Path | None, typer.Option(help="new folder for a corrected copy, as COCO, with a log")
+    ] = None,
     merge_classes: Annotated[
         list[str] | None, typer.Option(metavar="OLD=NEW", help="with --fix: one class of two; repeat")
     ] = None,
@@ -81,6 +86,10 @@ def doctor(
     if pictures not in ("all", "headers", "sample"):
         raise typer.BadParameter(f"--pictures {pictures}: all, headers or sample")
     changes = overrides or ()
+    if fit_anchors or overfit or memory:
+        early.configuration(source, changes)
+    else:
+        early.data_or_configuration(source, changes)
     if fit_anchors:
         with loading():
             from foveal.verbs.fit_anchors import fit_anchors as fit_verb

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from foveal.cli import early
 from foveal.cli.options import Backend, Calibration, Device, LabelledSet, Overlap, Overrides, Precision, Tile
 from foveal.cli.program import app
+from foveal.errors import UsageError
 from foveal.exits import loading
 
 
@@ -33,20 +35,28 @@ def train(
     ] = None,
 ) -> None:
     """Train a detector into runs/NAME."""
-    with loading():
-        from foveal.verbs import train as verb
-        from foveal.verbs.replay import replay as replay_verb
-
     if replay is not None:
+        if not replay.exists():
+            raise UsageError(
+                f"{replay}: no such file or folder; a run that diverges leaves bad_batch.pt in its folder"
+            )
+        with loading():
+            from foveal.verbs.replay import replay as replay_verb
+
         print("\n".join(replay_verb(replay, device).lines))
         return
     changes = list(overrides or ())
     if resume is not None and config is not None and "=" in str(config):
         # Without a config the first override stands in its place.
         changes, config = [str(config), *changes], None
-    if show_batch:
-        if config is None:
-            raise typer.BadParameter("--show-batch needs a config")
+    if show_batch and config is None:
+        raise typer.BadParameter("--show-batch needs a config")
+    early.run(config, changes, name, resume, start_from, device, seed)
+    early.checkpoint(start_from)
+    with loading():
+        from foveal.verbs import train as verb
+
+    if show_batch and config is not None:
         changes += [] if seed is None else [f"training.seed={seed}"]
         print(verb.show_batch(config, changes, output))
         return
@@ -55,12 +65,18 @@ def train(
 
 @app.command()
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="best.safetensors of a run")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="best.safetensors of a run, or what was exported from it")
+    ],
     data: LabelledSet = None,
+    part: Annotated[
+        Literal["train", "val", "test"] | None,
+        typer.Option(help="part of that data; default: val, else what there is"),
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file to write")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 4,
     device: Device = "auto",
-    backend: Backend = "torch",
+    backend: Backend = "auto",
     precision: Precision = "fp32",
     calibration: Calibration = None,
     tile: Tile = None,
@@ -80,6 +96,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """The 12 COCO numbers with intervals, for all classes and for each, and what the errors cost."""
+    early.checkpoint(checkpoint)
+    early.labelled(data)
     with loading():
         from foveal.verbs.evaluate import evaluate as verb
 
@@ -87,32 +105,7 @@ def evaluate(
         checkpoint, data, output, batch_size, device,
         backend=backend, precision=precision, calibration=calibration,
         thresholds=thresholds, write_thresholds=write_thresholds, galleries=galleries, errors=errors,
-        tiles=tile, overlap=overlap,
-    )  # fmt: skip
-
-
-@app.command()
-def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="best.safetensors of a run")],
-    sources: Annotated[list[str], typer.Argument(help="pictures, folders, globs")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="folder to write")] = Path("predictions"),
-    score_thresh: Annotated[float | None, typer.Option(min=0, max=1, help="one threshold for all")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="every detection of the model")] = False,
-    pictures: Annotated[bool, typer.Option(help="draw pictures, not only JSON")] = True,
-    device: Device = "auto",
-    backend: Backend = "torch",
-    precision: Precision = "fp32",
-    calibration: Calibration = None,
-    tile: Tile = None,
-    overlap: Overlap = None,
-) -> None:
-    """Detect on pictures: drawn pictures and COCO JSON."""
-    with loading():
-        from foveal.verbs.predict import predict as verb
-
-    verb(
-        checkpoint, sources, output, score_thresh, everything, pictures, device,
-        backend=backend, precision=precision, calibration=calibration, tiles=tile, overlap=overlap,
+        tiles=tile, overlap=overlap, part=part,
     )  # fmt: skip
 
 
@@ -126,6 +119,7 @@ def report(
     title: Annotated[str, typer.Option(help="heading of the page; default: the runs' names")] = "",
 ) -> None:
     """One offline HTML file about a run, or several side by side: figures, curves, errors, pictures, settings."""
+    early.run_folders(runs)
     with loading():
         from foveal.verbs.report import report as verb
 

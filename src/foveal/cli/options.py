@@ -9,7 +9,7 @@ import typer
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="key.sub=value, any number")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
-Backend = Annotated[str, typer.Option(help="torch, onnxruntime or openvino; all but torch on the CPU")]
+Backend = Annotated[str, typer.Option(help="torch, onnxruntime, openvino; default: the file's own")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 (torch, openvino) or int8 (openvino)")]
 Calibration = Annotated[
     Path | None, typer.Option(help="for int8: pictures like those to come; default: the training set")

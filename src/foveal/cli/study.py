@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from foveal.cli import early
 from foveal.cli.options import LabelledSet, Overrides
 from foveal.cli.program import app, config_app
+from foveal.errors import ModelFileError
 from foveal.exits import loading
 
 
@@ -40,6 +42,8 @@ def convert(
     ] = None,
 ) -> None:
     """Foreign RetinaNet weights to a checkpoint, NetsPresso YAML to a config."""
+    if not file.exists():
+        raise ModelFileError(f"{file}: no such file")
     with loading():
         from foveal.verbs.convert import convert as verb
 
@@ -108,6 +112,11 @@ def lab(
     list_settings: Annotated[bool, typer.Option("--list", help="print the settings there are")] = False,
 ) -> None:
     """The paper's ablations in miniature, beside its figures: about an hour on two CPU cores; resumes."""
+    if cumulative is not None:
+        early.checkpoint(cumulative)
+        early.labelled(data)
+    elif data is not None:
+        early.configuration(data, overrides or ())
     with loading():
         from foveal.verbs import lab as verb
 
@@ -136,6 +145,7 @@ def config_show(
     classes: Annotated[int | None, typer.Option(min=1, help="number of classes; default: the file's")] = None,
 ) -> None:
     """Build the model of a file and print its settings and levels."""
+    early.configuration(path, overrides or (), require_data=False)
     with loading():
         from foveal.verbs.config import show
 

@@ -166,11 +166,15 @@ class Data(Section):
     )
     train: Source = Field(description="what is trained on")
     val: Source | None = Field(None, description="what the AP is measured on while training")
+    test: Source | None = Field(
+        None, description="kept for foveal evaluate --part test; training does not look at it"
+    )
     classes: list[str] | None = Field(
         None, min_length=1, description="class names in model order; default: those of the training labels"
     )
     image_size: tuple[Side, Side] = Field(
-        (512, 512), description="[height, width] of the canvas that pictures are letterboxed onto"
+        (512, 512),
+        description="[height, width] of the canvas for the letterbox; rounded up to multiples of 32",
     )
     tiles: Tiles | None = Field(
         None,

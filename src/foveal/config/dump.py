@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from foveal.config.document import EXPONENT, FLOAT_TAG
 from foveal.config.schema import Config
+from foveal.config.yaml_text import EXPONENT, FLOAT_TAG
 
 LINE_WIDTH = 100
 

@@ -7,6 +7,7 @@ parsed nodes, and replaced. The result is parsed again; it holds the old values 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from typing import Any
 import yaml
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-from foveal.config.document import Key, Origin, parse
-from foveal.config.explain import dotted
+from foveal.config.document import Key, Origin, dotted
+from foveal.config.yaml_text import parse
 from foveal.errors import UsageError
 
 NestedKey = tuple[str, ...]
@@ -32,19 +33,26 @@ def edit_values(text: str, changes: Mapping[NestedKey, Any], place: str) -> str:
         return edit_values(text.replace("\r\n", "\n"), changes, place).replace("\n", "\r\n")
     old = parse(text, Origin(place, Path()))
     expected = deepcopy(old.value) if isinstance(old.value, dict) else {}
-    for key, value in changes.items():
-        text = _edit(text, key, value, place)
-        _put(expected, key, value)
-    try:
-        found = parse(text, Origin(place, Path())).value
-    except UsageError:
-        found = None
+    found = None
+    with suppress(yaml.YAMLError):  # of a text that a change has broken
+        for key, value in changes.items():
+            text = _edit(text, key, value, place)
+            _put(expected, key, value)
+        found = _value_of(text, place)
     if not _same(found, expected):
         keys = ", ".join(dotted(key) for key in changes)
         raise UsageError(
             f"{place}: cannot be changed as text at {keys} (aliases?); write these values by hand"
         )
     return text
+
+
+def _value_of(text: str, place: str) -> Any:
+    """None for what is no YAML."""
+    try:
+        return parse(text, Origin(place, Path())).value
+    except UsageError:
+        return None
 
 
 def _same(one: Any, other: Any) -> bool:

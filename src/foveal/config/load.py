@@ -10,17 +10,19 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from foveal.config import netspresso, overrides, presets
-from foveal.config.document import Document, Key, Origin, read_file
+from foveal.config.document import Document, Key, Origin, dotted
 from foveal.config.dump import dump_config
-from foveal.config.explain import dotted, faults_of, field_schema, lines, misplaced_booleans, resolve
+from foveal.config.explain import faults_of, lines, misplaced_booleans
+from foveal.config.fields import field_schema, resolve
 from foveal.config.netspresso import Note
 from foveal.config.schema import Config, Data
+from foveal.config.yaml_text import read_file
 from foveal.errors import ConfigWarning, UsageError
 
 __all__ = ["ConfigWarning", "Loaded", "Note", "data_of", "dump_config", "load_config", "read_config"]
 
 ROOT: Key = ("data", "root")
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "test")
 SOURCE_PATHS = ("annotations", "images", "split")
 WEIGHTS: Key = ("model", "architecture", "backbone", "params", "weights")
 

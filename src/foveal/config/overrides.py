@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from foveal.config.document import Document, Key, Origin, parse
-from foveal.config.explain import dotted, field_schema, resolve, variant
+from foveal.config.document import Document, Key, Origin, dotted
+from foveal.config.fields import field_schema, resolve, variant
 from foveal.config.netspresso import Note
+from foveal.config.yaml_text import parse
 from foveal.errors import UsageError
 
 

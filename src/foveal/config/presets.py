@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from foveal.config.document import Document, Key, Origin
-from foveal.config.explain import allowed, field_schema
+from foveal.config.fields import allowed, field_schema
 from foveal.config.netspresso import Note
 from foveal.errors import UsageError
 

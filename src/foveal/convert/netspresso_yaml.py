@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from foveal.config import overrides, presets
-from foveal.config.document import Document, Key, Origin, read_file
+from foveal.config.document import Document, Key, Origin, dotted
 from foveal.config.dump import dump_config, dump_values
-from foveal.config.explain import dotted, faults_of, lines, misplaced_booleans
+from foveal.config.explain import faults_of, lines, misplaced_booleans
 from foveal.config.netspresso.ledger import Entry, Ledger, Note
 from foveal.config.netspresso.model import rewrite_model
 from foveal.config.netspresso.translate import translate
 from foveal.config.schema import Config
+from foveal.config.yaml_text import read_file
 from foveal.errors import UsageError
 from foveal.files import write_text
 

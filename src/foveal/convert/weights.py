@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from foveal.build import build_detector
-from foveal.checkpoint.format import CheckpointHeader, save_checkpoint
+from foveal.checkpoint.format import save_checkpoint
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.config.schema import Config
 from foveal.convert.classes import Naming, name_classes
 from foveal.convert.fitting import OUR_EPS, change_eps, check_anchors, fit, keep_rows, place_subnets

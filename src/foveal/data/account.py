@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ class Account:
 
     def keep(self, kept: Array) -> Account:
         """The account of records that keep only some of their boxes. kept: [N] bool."""
-        places = tuple(place for place, stays in zip(self.places, kept, strict=True) if stays)
+        places = tuple(compress(self.places, kept.tolist()))
         new_row = np.where(kept, np.cumsum(kept) - 1, -1)
         rows = np.where(self.rows >= 0, new_row[self.rows], -1) if len(new_row) else self.rows
         return replace(self, places=places, rows=rows)

@@ -1,52 +1,33 @@
 """What every reader shares: checked pictures, checked boxes, and a count of everything that was not right.
 
-A reader knows its file format; this room knows what a usable box is. Pictures go in one after the other,
-each followed by its boxes, and come out as ``Records``.
+A reader knows its file format; this room sees to the pictures, and ``box_rule`` knows what a usable box is.
+Pictures go in one after the other, each followed by its boxes, and come out as ``Records``.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
-
-from foveal.data.account import new_notes
-from foveal.data.decode import PictureSize, picture_size, rotate_boxes
-from foveal.data.inside import relative_to
-from foveal.data.records import Fault, FaultKind, Records
+from foveal.data.box_rule import UNMOVED, judge_box
+from foveal.data.decode import PictureSize, picture_size
+from foveal.data.inside import find_file, printable, relative_to
+from foveal.data.outcome import Outcome
+from foveal.data.records import FaultKind, Records
 from foveal.data.table import UNKNOWN as UNKNOWN
-from foveal.data.table import RecordsTable
 from foveal.errors import DataError
 from foveal.types import ClassNames
-
-ROUNDING = 0.05
-"""Pixels by which a box may leave its picture without being counted: label tools round to one decimal."""
-
-FATAL_WHEN_STRICT: frozenset[FaultKind] = frozenset(
-    {"unreadable_picture", "missing_picture", "unsafe_path", "unreadable_labels"}
-)
-
-
-class NothingToLearnError(DataError):
-    """Labels without a usable box or picture, with all that was found in them."""
-
-    def __init__(self, message: str, records: Records) -> None:
-        super().__init__(message)
-        self.records = records
-        """Without boxes and classes, perhaps without pictures."""
 
 
 class RecordsBuilder:
     """Collects one split.
 
-    root: folder of the pictures; a picture outside it, also by a link, is refused unread.
-    source: the label file or folder, for messages. strict: ``build`` raises where a picture or its labels
-    cannot be read, instead of counting.
+    root: folder of the pictures; a picture outside it, also by a link, is refused unread. source: the label file
+    or folder, for messages. strict: ``build`` raises where a picture or its labels cannot be read, instead of
+    counting.
     """
 
     def __init__(self, root: Path, source: Path, strict: bool = False) -> None:
@@ -54,22 +35,20 @@ class RecordsBuilder:
             raise DataError(f"{root}: no such folder of pictures (needed by {source})")
         self.root = root
         self.source = source
-        self.strict = strict
+        self._outcome = Outcome(root, source, strict)
+        self._table, self._notes = self._outcome.table, self._outcome.notes
         self._real_root = os.path.realpath(root)
-        self._faults: list[Fault] = []
         self._known: set[str] = set()
-        self._table = RecordsTable()
         self._size: PictureSize | None = None
         self._rotated = False
         self._stated: tuple[int, int] | None = None
-        self._notes = new_notes()
 
     def __len__(self) -> int:
         return len(self._table.files)
 
     def fault(self, kind: FaultKind, where: str, message: str) -> None:
-        """Count one thing that was noticed, with its place; the message becomes one line."""
-        self._faults.append(Fault(kind, where, " ".join(message.split())))
+        """Count one thing that was noticed, with its place; both become one line."""
+        self._outcome.fault(kind, where, message)
 
     def declare(
         self, names: Mapping[int, str], entries: Sequence[Any] = (), images: Sequence[Any] = ()
@@ -87,19 +66,15 @@ class RecordsBuilder:
 
     def locate(self, names: Iterable[str], where: str) -> str | None:
         """The first of the names that is a file inside the root, relative to it; None, counted, otherwise."""
-        outside = None
-        first = None
-        for name in names:
-            first = first if first is not None else name
-            relative = relative_to(name, self._real_root)
-            if relative is None:
-                outside = name
-            elif os.path.isfile(os.path.join(self._real_root, relative)):
-                return relative
+        names = list(names)
+        found = find_file(names, self._real_root)
+        if found is not None:
+            return found
+        outside = next((name for name in names if relative_to(name, self._real_root) is None), None)
         if outside is not None:
             self.fault("unsafe_path", where, f"picture {outside!r} lies outside {self.root}: left out")
         else:
-            self.fault("missing_picture", where, f"no picture {first!r} in {self.root}: left out")
+            self.fault("missing_picture", where, f"no picture {names[0]!r} in {self.root}: left out")
         return None
 
     def add_picture(self, relative: str, where: str, image_id: int, declared: tuple[int, int] | None) -> bool:
@@ -109,7 +84,12 @@ class RecordsBuilder:
         seen, the boxes that follow are turned with the picture.
         """
         try:
+            relative.encode()
             size = picture_size(self.root / relative)
+        except UnicodeEncodeError:  # No list, no report and no other program's labels could name it.
+            told = f"the name of picture {relative!r} is not UTF-8: left out; rename it"
+            self.fault("unreadable_picture", where, told)
+            return False
         except DataError as error:
             self.fault("unreadable_picture", where, f"{error}: left out")
             return False
@@ -150,7 +130,7 @@ class RecordsBuilder:
         *,
         crowd: bool = False,
         area: float | None = None,
-        shift: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        shift: Sequence[float] = UNMOVED,
     ) -> None:
         """Check one box of the current picture and keep it, clipped, or count why not.
 
@@ -160,19 +140,9 @@ class RecordsBuilder:
         assert self._size is not None, "add_picture comes first"
         if self._notes is not None:
             corners = self._note(corners, shift)
-        if not all(map(math.isfinite, corners)):
-            self._refuse("bad_number", where, f"box {_numbers(corners)} is not finite: dropped", corners)
-            return
-        if corners[2] <= corners[0] or corners[3] <= corners[1]:
-            why = f"box {_numbers(corners)} has no width or no height: dropped"
-            self._refuse("zero_size", where, why, corners)
-            return
-        box = tuple(map(float.__add__, map(float, corners), shift))
-        if self._rotated:
-            size = self._size
-            turned = rotate_boxes(np.array(box), size.orientation, size.stored_height, size.stored_width)
-            box = tuple(turned[0].tolist())
-        kept = self._clip(box, where, corners)
+        kept, fault, message = judge_box(corners, self._size, shift, self._rotated)
+        if fault is not None:
+            self._refuse(fault, where, message, corners, kept is not None)
         if kept is None:
             return
         if crowd:
@@ -181,7 +151,7 @@ class RecordsBuilder:
             area = (kept[2] - kept[0]) * (kept[3] - kept[1])
         self._table.add_box(kept, label, crowd, area)
         if self._notes is not None:
-            self._notes.places.append(where)
+            self._notes.places.append(printable(where))
 
     def doubt_box(
         self, corners: Sequence[float], label: int, where: str, kind: FaultKind, message: str
@@ -211,79 +181,28 @@ class RecordsBuilder:
         self.fault(kind, where, message)
         if self._notes is not None:
             row = len(self._table.labels) if kept else -1
-            self._notes.box(len(self) - 1, corners, row, len(self._faults) - 1)
-
-    def _clip(
-        self, box: Sequence[float], where: str, corners: Sequence[float]
-    ) -> tuple[float, float, float, float] | None:
-        assert self._size is not None
-        height, width = self._size.height, self._size.width
-        x1, y1 = max(box[0], 0.0), max(box[1], 0.0)
-        x2, y2 = min(box[2], float(width)), min(box[3], float(height))
-        if x2 <= x1 or y2 <= y1:
-            why = f"box {_numbers(box)} lies outside {width} x {height}: dropped"
-            self._refuse("outside", where, why, corners)
-            return None
-        excess = max(x1 - box[0], y1 - box[1], box[2] - x2, box[3] - y2)
-        if excess > ROUNDING:
-            why = f"box {_numbers(box)} leaves {width} x {height} by {excess:.4g} px: clipped"
-            self._refuse("clipped", where, why, corners, kept=True)
-        return x1, y1, x2, y2
+            self._notes.box(len(self) - 1, corners, row, len(self._outcome.faults) - 1)
 
     # ------------------------------------------------------------ result
 
-    def used(self) -> set[int]:
-        """Provisional labels that have at least one kept box that is no crowd."""
-        return self._table.used()
+    def finish(
+        self,
+        names: Sequence[str],
+        all_wanted: bool,
+        order: Callable[[str], Any] | None = None,
+        ids: Callable[[Sequence[str]], Iterable[int]] | None = None,
+    ) -> Records:
+        """``build`` with the classes that a person named, or else with those that have a box that is no crowd.
+
+        names: of the provisional labels. all_wanted: every one is a class, in this order; otherwise those with a
+        box are, sorted by ``order`` where it is given. ids: of the classes; default: 1..K. DataError as ``build``,
+        and where no class has a box.
+        """
+        return self._outcome.finish(names, all_wanted, order, ids)
 
     def build(self, classes: ClassNames, final: Sequence[int]) -> Records:
         """The records, with provisional label p renamed to ``final[p]``; UNKNOWN drops the box, counted.
 
         DataError where no picture is left, or, when strict, where one could not be read.
         """
-        self._raise_if_strict()
-        self._raise_if_empty()
-        return self._records(classes, final)
-
-    def _records(self, classes: ClassNames, final: Sequence[int]) -> Records:
-        for file in self._table.lost(final):
-            why = "box of a class that has only crowd boxes: dropped"
-            self.fault("unknown_class", f"{self.source}: {file}", why)
-        for file in self._table.only_crowd(final):
-            self.fault("only_crowd", file, "every box is a crowd: background but for those")
-        return self._table.records(self.root, classes, final, self._faults, self._notes)
-
-    def _raise_if_strict(self) -> None:
-        fatal = [fault for fault in self._faults if fault.kind in FATAL_WHEN_STRICT] if self.strict else []
-        if fatal:
-            first = f"{fatal[0].where}: {fatal[0].message}"
-            raise DataError(f"{self.source}: strict, and {len(fatal)} cannot be read; first: {first}")
-
-    def _summary(self) -> str:
-        """Counts and the first serious fault, for a message about an unusable data set."""
-        if not self._faults:
-            return ""
-        counts = Counter(fault.kind for fault in self._faults)
-        listed = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
-        return f" ({listed}; first: {self._faults[0].where}: {self._faults[0].message})"
-
-    def raise_no_class(self) -> NoReturn:
-        """Raise the DataError for labels that leave no class to learn."""
-        self._raise_if_strict()
-        self._raise_if_empty()
-        self._raise_nothing("no usable box, so there is nothing to learn")
-
-    def _raise_if_empty(self) -> None:
-        if not len(self):
-            self._raise_nothing(f"no picture to work with in {self.root}")
-
-    def _raise_nothing(self, what: str) -> NoReturn:
-        message = f"{self.source}: {what}{self._summary()}"
-        if self._notes is None:
-            raise DataError(message)
-        labels = max(self._table.labels, default=-1) + 1
-        raise NothingToLearnError(message, self._records(ClassNames((), ()), [UNKNOWN] * labels))
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return "[" + ", ".join(f"{value:.6g}" for value in values) + "]"
+        return self._outcome.build(classes, final)

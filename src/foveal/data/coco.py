@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path, PureWindowsPath
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from foveal.data.builder import UNKNOWN, RecordsBuilder
-from foveal.data.coco_json import as_float, is_number, is_text, load_coco, short, whole
+from foveal.data.coco_json import as_float, is_number, is_text, load_coco, no_garbage_collection, short, whole
 from foveal.data.flags import DEFAULT_FLAGS, Flags
+from foveal.data.inside import spellings
 from foveal.data.records import Records
-from foveal.types import ClassNames
+
+_UNMARKED = (None, 0, "", "0")
+"""What ``iscrowd`` and ``ignore`` are where they say no."""
 
 
 class _Categories(NamedTuple):
@@ -25,6 +29,7 @@ class _Categories(NamedTuple):
     """Name -> the lowest id that bears it."""
 
 
+@no_garbage_collection()
 def read_coco(
     annotations: Path,
     images: Path | None = None,
@@ -52,29 +57,20 @@ def read_coco(
     place = {name: index for index, name in enumerate(wanted)}
     labels = {file_id: place.get(name, UNKNOWN) for file_id, name in categories.names.items()}
 
-    by_image = _group(content.annotations, annotations, builder)
+    by_image = _group(content.annotations, str(annotations), builder)
     seen: set[int] = set()
     for index, image in enumerate(content.images):
         image_id = _read_image(image, f"{annotations}: images[{index}]", builder, seen)
         if image_id is not None:
-            boxes = by_image.get(image_id, [])
+            boxes = by_image.get(image_id, ())
             if not boxes:
                 builder.fault("empty_labels", f"{annotations}: image {image_id}", "no boxes: background")
-            for box_index, box in boxes:
-                _read_box(box, _place(annotations, box_index, box), labels, categories, builder, flags)
-    _count_orphans(by_image, seen, annotations, builder)
-
-    if classes is None:
-        used = builder.used()
-        names = tuple(name for name in wanted if place[name] in used)
-        if not names:
-            builder.raise_no_class()
-    else:
-        names = tuple(wanted)
-    return builder.build(
-        ClassNames(names, _class_ids(names, categories)),
-        [names.index(name) if name in names else UNKNOWN for name in wanted],
-    )
+            for where, box in boxes:
+                _read_box(box, where, labels, categories, builder, flags)
+    for image_id in (number for number in by_image if number not in seen):
+        for where, _ in by_image[image_id]:
+            builder.fault("orphan_label", where, f"no image {image_id}: dropped")
+    return builder.finish(wanted, classes is not None, ids=partial(_class_ids, categories))
 
 
 def _read_categories(entries: list[Any], path: Path, builder: RecordsBuilder) -> _Categories:
@@ -101,24 +97,27 @@ def _read_categories(entries: list[Any], path: Path, builder: RecordsBuilder) ->
 
 
 def _group(
-    entries: list[Any], path: Path, builder: RecordsBuilder
-) -> dict[int, list[tuple[int, dict[str, Any]]]]:
+    entries: list[Any], path: str, builder: RecordsBuilder
+) -> dict[int, list[tuple[str, dict[str, Any]]]]:
     """Annotations by picture, each with its place in the file."""
-    by_image: dict[int, list[tuple[int, dict[str, Any]]]] = {}
+    by_image: dict[int, list[tuple[str, dict[str, Any]]]] = {}
     ids: set[int] = set()
     for index, entry in enumerate(entries):
         image_id = whole(entry.get("image_id")) if isinstance(entry, dict) else None
         if image_id is None:
-            where = f"{path}: annotations[{index}]"
-            builder.fault("unreadable_labels", where, "no whole number image_id: dropped")
+            builder.fault(
+                "unreadable_labels", f"{path}: annotations[{index}]", "no whole number image_id: dropped"
+            )
             continue
         box_id = whole(entry.get("id"))
-        if box_id is not None and box_id in ids:
-            where = _place(path, index, entry)
-            builder.fault("duplicate_id", where, "annotation id again: both boxes are kept")
-        elif box_id is not None:
+        if box_id is None:
+            where = f"{path}: annotations[{index}]"
+        else:
+            where = f"{path}: annotation {box_id}"
+            if box_id in ids:
+                builder.fault("duplicate_id", where, "annotation id again: both boxes are kept")
             ids.add(box_id)
-        by_image.setdefault(image_id, []).append((index, entry))
+        by_image.setdefault(image_id, []).append((where, entry))
     return by_image
 
 
@@ -143,8 +142,7 @@ def _read_image(entry: Any, where: str, builder: RecordsBuilder, seen: set[int])
     if not isinstance(name, str) or not name:
         builder.fault("missing_picture", where, f"image {image_id} has no file_name: left out")
         return None
-    # Exporters write the folder into file_name, or not, and Windows ones with backslashes.
-    relative = builder.locate((name, name.replace("\\", "/"), PureWindowsPath(name).name), where)
+    relative = builder.locate(spellings(name), where)
     if relative is None:
         return None
     height, width = whole(entry.get("height")), whole(entry.get("width"))
@@ -172,10 +170,10 @@ def _read_box(
         builder.fault("bad_number", where, f"bbox {short(box)} is not four numbers: dropped")
         return
     x, y, width, height = map(as_float, box)
-    if math.isfinite(width) and math.isfinite(height) and (width <= 0 or height <= 0):
+    if (width <= 0 or height <= 0) and math.isfinite(width) and math.isfinite(height):
         builder.fault("zero_size", where, f"bbox is {width:.6g} wide and {height:.6g} high: dropped")
         return
-    marked = any(entry.get(key) not in (None, 0, "", "0") for key in ("iscrowd", "ignore"))
+    marked = entry.get("iscrowd") not in _UNMARKED or entry.get("ignore") not in _UNMARKED
     ignored = flags.judge(("crowd",) if marked else (), where, builder)
     if ignored is None:
         return
@@ -189,16 +187,7 @@ def _read_box(
     )
 
 
-def _count_orphans(
-    by_image: dict[int, list[tuple[int, dict[str, Any]]]], seen: set[int], path: Path, builder: RecordsBuilder
-) -> None:
-    for image_id, boxes in by_image.items():
-        if image_id not in seen:
-            for index, box in boxes:
-                builder.fault("orphan_label", _place(path, index, box), f"no image {image_id}: dropped")
-
-
-def _class_ids(names: Sequence[str], categories: _Categories) -> tuple[int, ...]:
+def _class_ids(categories: _Categories, names: Sequence[str]) -> tuple[int, ...]:
     """The file's id of each name; ids above all of the file's for names that it does not declare."""
     free = max(categories.names, default=0) + 1
     ids = []
@@ -207,8 +196,3 @@ def _class_ids(names: Sequence[str], categories: _Categories) -> tuple[int, ...]
         ids.append(free if known is None else known)
         free += known is None
     return tuple(ids)
-
-
-def _place(path: Path, index: int, entry: dict[str, Any]) -> str:
-    box_id = whole(entry.get("id"))
-    return f"{path}: annotations[{index}]" if box_id is None else f"{path}: annotation {box_id}"

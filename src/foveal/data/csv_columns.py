@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from foveal.config.data_settings import COLUMNS
-from foveal.data.csv_file import CsvFile, number
+from foveal.data.csv_file import CsvFile, cell_number
 from foveal.errors import DataError
 
 BOXES = {
@@ -74,10 +74,10 @@ def _known_names(cells: Sequence[str]) -> int:
 def is_header(file: CsvFile) -> bool:
     """Whether the first line names the columns: it holds no number, and known names or text above numbers."""
     first, rest = file.lines[0].cells, [line.cells for line in file.lines[1:50]]
-    if any(number(cell, file.delimiter) is not None for cell in first):
+    if any(cell_number(cell, file.delimiter) is not None for cell in first):
         return False
     above = (
-        cell and any(len(cells) > c and number(cells[c], file.delimiter) is not None for cells in rest)
+        cell and any(len(cells) > c and cell_number(cells[c], file.delimiter) is not None for cells in rest)
         for c, cell in enumerate(first)
     )
     return _known_names(first) >= 2 or sum(map(bool, above)) >= 4

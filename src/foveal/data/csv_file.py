@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from foveal.data.lists import read_text
+from foveal.data.lists import lines_of, number, read_text
 from foveal.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -46,7 +46,7 @@ def read_csv_file(path: Path) -> CsvFile:
     start = 1
     try:
         for cells in reader:
-            # A line break inside a cell stays: it tells of a quote that was left open.
+            # A line break inside a cell stays: it may tell of a quote that was left open.
             stripped = [cell if "\n" in cell or "\r" in cell else cell.strip() for cell in cells]
             if any(stripped):
                 lines.append(Line(start, stripped))
@@ -60,7 +60,7 @@ def read_csv_file(path: Path) -> CsvFile:
 
 def _delimiter(text: str) -> str:
     """The one that parts the first lines into the same number of cells, and into most."""
-    first = [line for line in text[:200_000].splitlines() if line.strip()][:LINES_LOOKED_AT]
+    first = [line for line in lines_of(text[:200_000]) if line.strip()][:LINES_LOOKED_AT]
 
     def score(delimiter: str) -> tuple[bool, float, int]:
         try:
@@ -73,11 +73,6 @@ def _delimiter(text: str) -> str:
     return max(DELIMITERS, key=score)
 
 
-def number(text: str, delimiter: str = ",") -> float | None:
+def cell_number(text: str, delimiter: str = ",") -> float | None:
     """A cell as a number, with a decimal comma where commas do not part the cells; None for anything else."""
-    if delimiter != ",":
-        text = text.replace(",", ".")
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
+    return number(text if delimiter == "," else text.replace(",", "."))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from foveal.data.csv_columns import Columns
-from foveal.data.csv_file import CsvFile, number
+from foveal.data.csv_file import CsvFile, cell_number
 from foveal.data.csv_pictures import is_picture
 from foveal.data.parts import part_of
 from foveal.errors import DataError
@@ -98,7 +98,7 @@ class _Table:
 
     def _numeric(self, column: int) -> bool:
         cells = self._cells(column)
-        bad = sum(number(cell, self.file.delimiter) is None for cell in cells)
+        bad = sum(cell_number(cell, self.file.delimiter) is None for cell in cells)
         return bad <= len(cells) // MISFITS
 
     def _name_texts(self, texts: Sequence[int]) -> None:
@@ -122,7 +122,7 @@ class _Table:
         rows = []
         for cells in self.lines:
             whole = len(cells) == self.width and all(
-                number(cells[c], self.file.delimiter) is not None for c in self.numbers
+                cell_number(cells[c], self.file.delimiter) is not None for c in self.numbers
             )
             if not whole or not self.numbers:
                 continue
@@ -135,7 +135,7 @@ class _Table:
         return rows
 
     def _values(self, cells: Sequence[str], columns: Iterable[int]) -> Four:
-        values = [number(cells[c], self.file.delimiter) or 0.0 for c in columns]
+        values = [cell_number(cells[c], self.file.delimiter) or 0.0 for c in columns]
         return tuple(values)  # type: ignore[return-value]
 
     def _take_picture_size(self) -> None:
@@ -144,7 +144,7 @@ class _Table:
             taken = set(self.roles.values())
             for column in self.numbers:
                 equal = (
-                    number(cells[column], self.file.delimiter) == size[side] for cells, size in self.rows
+                    cell_number(cells[column], self.file.delimiter) == size[side] for cells, size in self.rows
                 )
                 if column not in taken and _share(equal) > 0.9:
                     self.roles[role] = column
@@ -169,7 +169,8 @@ class _Table:
         """Every order, with the number of rows that contradict it."""
         rows = [(self._values(cells, columns), size) for cells, size in self.rows]
         whole = all(
-            (number(cells[roles["class"]], self.file.delimiter) or 0.0).is_integer() for cells, _ in self.rows
+            (cell_number(cells[roles["class"]], self.file.delimiter) or 0.0).is_integer()
+            for cells, _ in self.rows
         )
         if not whole:
             return []

@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from foveal.data.decode import EXTENSIONS, picture_size
-from foveal.data.inside import is_inside
+from foveal.data.inside import find_file, is_inside, same_form, slashed, spellings
 from foveal.errors import DataError
 
 
 def is_picture(cell: str) -> bool:
     """Whether a text ends as a picture's name does."""
-    return PurePosixPath(cell.replace("\\", "/")).suffix.lower() in EXTENSIONS
+    return slashed(cell).suffix.lower() in EXTENSIONS
 
 
 class PictureFinder:
@@ -21,16 +21,15 @@ class PictureFinder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._real_root = os.path.realpath(root)
 
     def find(self, name: str) -> str | None:
         """Path relative to the folder, always inside it; None where there is no such picture."""
-        slashed = name.replace("\\", "/")
-        bare = PurePosixPath(slashed)
-        for candidate in (name, slashed, bare.name):
-            full = os.path.normpath(self.root / candidate) if candidate and "\0" not in candidate else ""
-            if full and is_inside(Path(full), self.root) and os.path.isfile(full):
-                return Path(os.path.relpath(full, self.root)).as_posix()
-        for stem in (bare.name, bare.stem):
+        relative = find_file(spellings(name), self._real_root)
+        if relative is not None:
+            return Path(relative).as_posix()
+        bare = slashed(same_form(name))
+        for stem in (bare.name, bare.stem) if is_picture(name) else (bare.name,):
             others = self._by_stem.get(stem, [])
             if len(others) == 1:
                 return others[0]
@@ -38,7 +37,7 @@ class PictureFinder:
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
-        """Pictures by stem: for names without an extension, or with another case of it."""
+        """Pictures by stem: for names without an extension, or with another one."""
         found: dict[str, list[str]] = {}
         try:
             names = sorted(os.listdir(self.root))
@@ -46,7 +45,7 @@ class PictureFinder:
             return found
         for path in map(PurePosixPath, names):
             if path.suffix.lower() in EXTENSIONS and is_inside(self.root / path, self.root):
-                found.setdefault(path.stem, []).append(path.name)
+                found.setdefault(same_form(path.stem), []).append(path.name)
         return found
 
     def size(self, name: str) -> tuple[int, int] | None:

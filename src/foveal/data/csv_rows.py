@@ -6,8 +6,7 @@ import math
 from typing import Literal
 
 from foveal.data.csv_columns import Columns
-from foveal.data.csv_file import CsvFile, Line
-from foveal.data.csv_file import number as parse_number
+from foveal.data.csv_file import CsvFile, Line, cell_number
 from foveal.data.parts import part_of
 from foveal.errors import DataError
 
@@ -39,7 +38,7 @@ class CsvRows:
         return bool(tops) and sum(top <= RELATIVE_OVER for top in tops) > 0.9 * len(tops)
 
     def number(self, line: Line, column: int) -> float | None:
-        return parse_number(line.cells[column], self.file.delimiter) if column < len(line.cells) else None
+        return cell_number(line.cells[column], self.file.delimiter) if column < len(line.cells) else None
 
     def cell(self, line: Line, role: str) -> str:
         column = self.columns.roles.get(role, len(line.cells))
@@ -60,7 +59,7 @@ class CsvRows:
     def picture_size(self, line: Line) -> tuple[int, int] | None:
         """Height and width as the row states them, or None."""
         sides = [
-            parse_number(self.cell(line, f"picture_{side}"), self.file.delimiter)
+            cell_number(self.cell(line, f"picture_{side}"), self.file.delimiter)
             for side in ("height", "width")
         ]
         known = [int(side) for side in sides if side is not None and 0 < side < 1e9 and side.is_integer()]

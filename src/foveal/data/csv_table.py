@@ -8,20 +8,20 @@ is which.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from foveal.data.builder import UNKNOWN, RecordsBuilder
+from foveal.data.builder import RecordsBuilder
 from foveal.data.csv_columns import MARKS, Columns, columns_of_header, columns_of_mapping, is_header
-from foveal.data.csv_file import CsvFile, Line, number, read_csv_file
+from foveal.data.csv_file import CsvFile, Line, cell_number, read_csv_file
 from foveal.data.csv_order import tell_order
 from foveal.data.csv_pictures import PictureFinder
 from foveal.data.csv_rows import CsvRows, Units
 from foveal.data.flags import DEFAULT_FLAGS, Flags, is_set
-from foveal.data.lists import read_lines
+from foveal.data.inside import same_form, slashed, spellings
+from foveal.data.lists import lines_of, read_lines
 from foveal.data.records import Records
 from foveal.data.voc import SHIFT, Corners
 from foveal.errors import DataError
-from foveal.types import ClassNames
 
 
 def read_csv(
@@ -58,7 +58,7 @@ def read_csv(
 def find_columns(file: CsvFile, finder: PictureFinder, mapping: Mapping[str, str | int] | None) -> Columns:
     """Which column is which: as the settings say, or by the header, or by looking at the numbers."""
     first = file.lines[0]
-    numeric = [not cell or number(cell, file.delimiter) is not None for cell in first.cells]
+    numeric = [not cell or cell_number(cell, file.delimiter) is not None for cell in first.cells]
     if mapping:
         return columns_of_mapping(mapping, first.cells, file.where(first), numeric)
     if is_header(file):
@@ -100,40 +100,47 @@ class _CsvTable:
         rows = self._by_picture(self.rows.of_part(part), counted=split is None)
         for relative, where in self._listed(split) if split else self._in_file(rows):
             self._read_picture(relative, where, rows.get(relative, []))
-        names = tuple(self.labels)
         if self.any_class:
             self.builder.declare(dict(enumerate(sorted(self.labels, key=class_order), start=1)))
-            used = self.builder.used()
-            names = tuple(sorted((n for n, label in self.labels.items() if label in used), key=class_order))
-            if not names:
-                self.builder.raise_no_class()
-        place = {name: index for index, name in enumerate(names)}
-        ids = tuple(range(1, len(names) + 1))
-        return self.builder.build(ClassNames(names, ids), [place.get(name, UNKNOWN) for name in self.labels])
+        return self.builder.finish(list(self.labels), not self.any_class, class_order)
 
     # ------------------------------------------------------------ which rows, which pictures
 
     def _by_picture(self, lines: Sequence[Line], counted: bool) -> dict[str, list[Line]]:
         """Rows by their picture's path, in order of first appearance; what has none is counted, or passed over."""
         paths: dict[str, str | None] = {}
+        owners: dict[str, str] = {}
         rows: dict[str, list[Line]] = {}
         for line in lines:
             if not self._is_whole(line):
                 continue
-            name, where = self.rows.cell(line, "file"), self.file.where(line)
+            name = self.rows.cell(line, "file")
             if name not in paths:
-                paths[name] = self.finder.find(name)
-                if paths[name] is None and counted:
-                    self.builder.locate((name, PurePosixPath(name.replace("\\", "/")).name), where)
+                paths[name] = self._find(name, self.file.where(line), owners, counted)
             relative = paths[name]
             if relative is not None:
                 rows.setdefault(relative, []).append(line)
         return rows
 
+    def _find(self, name: str, where: str, owners: dict[str, str], counted: bool) -> str | None:
+        """The picture of a name; None, counted or passed over, where there is none, or it is another name's.
+
+        owners: picture -> the name that it was found by first.
+        """
+        relative = self.finder.find(name)
+        if relative is None:
+            if counted:
+                self.builder.locate(spellings(name), where)
+        elif not _same_picture(name, owners.setdefault(relative, name)):
+            taken = f"no picture {name!r}; {relative!r} is already that of {owners[relative]!r}: left out"
+            self.builder.fault("missing_picture", where, taken)
+            return None
+        return relative
+
     def _is_whole(self, line: Line) -> bool:
         """Whether a row has as many cells as the first; counted where not."""
         cells, where = line.cells, self.file.where(line)
-        if any("\n" in cell or "\r" in cell for cell in cells):
+        if any("\n" in cell or "\r" in cell for cell in cells) and self._quote_is_open(cells):
             self.builder.fault("unreadable_labels", where, "a quote runs over several lines: dropped")
         elif len(cells) < self.needed or any(cells[self.width :]):
             wrong = f"{len(cells)} cells, and the first line has {self.width}: dropped"
@@ -144,6 +151,15 @@ class _CsvTable:
             self.builder.fault("unreadable_labels", where, "the header once more: dropped")
         else:
             return True
+        return False
+
+    def _quote_is_open(self, cells: Sequence[str]) -> bool:
+        """Whether a cell of several lines holds rows: a remark may have lines, nothing that is read here has."""
+        read = set(self.rows.columns.roles.values())
+        for column, cell in enumerate(cells):
+            more = lines_of(cell)[1:]
+            if more and (column in read or any(t.count(self.file.delimiter) >= self.width - 1 for t in more)):
+                return True
         return False
 
     def _in_file(self, rows: Mapping[str, list[Line]]) -> list[tuple[str, str]]:
@@ -212,3 +228,10 @@ class _CsvTable:
 def class_order(name: str) -> tuple[int, str]:
     """Class numbers by value, then names by letter."""
     return (int(name), "") if name.isascii() and name.isdigit() and len(name) < 10 else (10**10, name)
+
+
+def _same_picture(name: str, other: str) -> bool:
+    """Whether two names of one picture may both mean it: the folders of one are the end of the other's."""
+    folders = [[step for step in slashed(same_form(n)).parent.parts if step != "."] for n in (name, other)]
+    common = min(map(len, folders))
+    return not common or folders[0][-common:] == folders[1][-common:]

@@ -6,12 +6,14 @@ There is no colour management: an embedded colour profile is ignored, as detecto
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import stat
 import struct
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +72,14 @@ _DECODER_ERRORS = (
 )
 
 
+class NotAPictureError(DataError):
+    """A file of no format that may be opened."""
+
+
+class TooManyPixelsError(DataError):
+    """A picture over the cap, by its header."""
+
+
 class PictureSize(NamedTuple):
     """Size of a picture, upright and as stored, in pixels."""
 
@@ -81,19 +91,38 @@ class PictureSize(NamedTuple):
     """EXIF orientation, 1..8; 1 is upright."""
 
 
-def read_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Array:
+def read_picture(
+    path: str | os.PathLike[str],
+    max_pixels: int = MAX_PIXELS,
+    content: bytes | None = None,
+    before_decoding: Callable[[PictureSize], object] | None = None,
+) -> Array:
     """Decode one picture to [H, W, 3] uint8 RGB, upright by its EXIF orientation.
 
     Transparent pixels show the white page behind them; grey and palette pictures are spread to three
     channels; 16-bit values are shifted right by 8, never clipped. Of an animation, the first frame.
+    content: the file's bytes, where they are at hand; ``path`` is then only its name, for errors.
+    before_decoding: called with the size in the header before memory is taken for the pixels.
     DataError for a file that is missing, broken, of another format, or over ``max_pixels``.
     """
-    with open_picture(Path(path), max_pixels) as (image, _):
+    return to_array(read_image(path, max_pixels, content, before_decoding))
+
+
+def read_image(
+    path: str | os.PathLike[str],
+    max_pixels: int = MAX_PIXELS,
+    content: bytes | None = None,
+    before_decoding: Callable[[PictureSize], object] | None = None,
+) -> Image.Image:
+    """``read_picture`` as Pillow holds it, mode RGB: parts of it can be taken without a copy of the whole."""
+    with open_picture(os.fspath(path), max_pixels, content) as (image, size):
+        if before_decoding is not None:
+            before_decoding(size)
         if image.format == "TIFF":
             # Pillow turns a TIFF upright while loading it, and would obey XMP where the tag is absent.
             image.info.pop("xmp", None)
             image.info.pop("XML:com.adobe.xmp", None)
-        return upright_rgb(image)
+        return _upright(image)
 
 
 def upright_rgb(image: Image.Image) -> Array:
@@ -101,12 +130,16 @@ def upright_rgb(image: Image.Image) -> Array:
 
     ValueError for a mode whose black and white are not defined.
     """
+    return to_array(_upright(image))
+
+
+def _upright(image: Image.Image) -> Image.Image:
     image.load()
     pixels = to_rgb(image)
     orientation = _orientation(image)
     if image.format != "TIFF" and orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
-    return to_array(pixels)
+    return pixels
 
 
 def picture_size(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> PictureSize:
@@ -114,7 +147,7 @@ def picture_size(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
 
     DataError as in ``read_picture``, but a fault in the pixel data goes unseen.
     """
-    with open_picture(Path(path), max_pixels) as (_, size):
+    with open_picture(os.fspath(path), max_pixels) as (_, size):
         return size
 
 
@@ -141,34 +174,57 @@ def rotate_boxes(boxes: Array, orientation: int, stored_height: int, stored_widt
     return np.stack(corners, axis=1)
 
 
+class _Quiet:
+    """Context without warnings, for several threads: Python's own puts back whatever was set when it began."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._outer: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._outer = warnings.catch_warnings()
+                self._outer.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._outer is not None:
+                self._outer.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
 @contextmanager
-def open_picture(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, PictureSize]]:
+def open_picture(
+    path: str | os.PathLike[str], max_pixels: int, content: bytes | None = None
+) -> Iterator[tuple[Image.Image, PictureSize]]:
     """Open a picture, judge its header, and turn every way a decoder can fail into one DataError.
 
-    The pixels are decoded when the caller loads them, inside this context.
+    content: as for ``read_picture``. The pixels are decoded when the caller loads them, inside this context.
     """
     try:
-        # A pipe or a device in the place of a picture would block the reader for ever.
-        file = os.stat(path)
-        if not stat.S_ISREG(file.st_mode):
-            raise DataError(f"{path}: not a picture: it is no regular file")
+        source, file_bytes = _source(path, content)
         # Pillow's own limit is global: it is only ever raised, to what the caller allows.
         if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
             Image.MAX_IMAGE_PIXELS = max_pixels
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                size = _size(image)
-                if size.height * size.width > max_pixels:
-                    raise _too_large(path, max_pixels, f"{size.width} x {size.height}")
-                _check_bytes(path, image.format, size, file.st_size)
-                yield image, size
+        with _QUIET, Image.open(source, formats=FORMATS) as image:
+            size = _size(image)
+            if size.height * size.width > max_pixels:
+                raise _too_large(path, max_pixels, f"{size.width} x {size.height}")
+            _check_bytes(path, image.format, size, file_bytes)
+            yield image, size
     except DataError:
         raise
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such picture") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not a picture that can be read ({', '.join(FORMATS)})") from error
+        raise NotAPictureError(f"{path}: not a picture that can be read ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
         raise _too_large(path, max_pixels, "far more") from error
     except MemoryError as error:
@@ -178,7 +234,20 @@ def open_picture(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, Pic
         raise DataError(f"{path}: the picture cannot be decoded: {cause}") from error
 
 
-def _check_bytes(path: Path, format: str | None, size: PictureSize, file_bytes: int) -> None:
+def _source(path: str | os.PathLike[str], content: bytes | None) -> tuple[Path | io.BytesIO, int]:
+    """What Pillow is to open, and its bytes."""
+    if content is not None:
+        return io.BytesIO(content), len(content)
+    # A pipe or a device in the place of a picture would block the reader for ever.
+    file = os.stat(path)
+    if not stat.S_ISREG(file.st_mode):
+        raise DataError(f"{path}: not a picture: it is no regular file")
+    return Path(path), file.st_size
+
+
+def _check_bytes(
+    path: str | os.PathLike[str], format: str | None, size: PictureSize, file_bytes: int
+) -> None:
     """DataError for a small file that claims to be a huge picture: its decoder would fill memory with grey."""
     pixels = size.height * size.width
     least = pixels // PIXELS_PER_BYTE.get(format or "", OTHER_PIXELS_PER_BYTE)
@@ -189,8 +258,10 @@ def _check_bytes(path: Path, format: str | None, size: PictureSize, file_bytes: 
         )
 
 
-def _too_large(path: Path, max_pixels: int, found: str) -> DataError:
-    return DataError(f"{path}: {found} pixels, over the limit of {max_pixels:,} pixels: shrink the picture")
+def _too_large(path: str | os.PathLike[str], max_pixels: int, found: str) -> TooManyPixelsError:
+    return TooManyPixelsError(
+        f"{path}: {found} pixels, over the limit of {max_pixels:,} pixels: shrink the picture"
+    )
 
 
 def _size(image: Image.Image) -> PictureSize:

@@ -21,6 +21,8 @@ class Flags(NamedTuple):
 
     def judge(self, marks: Collection[str], where: str, builder: RecordsBuilder) -> bool | None:
         """Whether a box with these marks is to be ignored; None, counted, where it is to be dropped."""
+        if not marks:
+            return False
         rules = {mark: getattr(self, mark) for mark in marks}
         dropped = [mark for mark, rule in rules.items() if rule == "drop"]
         if dropped:

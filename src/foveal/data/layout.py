@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -55,7 +57,19 @@ def find_layout(source: Path) -> Layout:
     parts, notes = csv_parts([file for file in files if file.suffix.lower() in SUFFIXES], folders, source)
     if parts:
         return Layout("csv", parts, tuple(notes))
-    raise DataError(f"{source}: no labels found; looked {MAX_DEPTH} folders deep for {LOOKED_FOR}")
+    raise DataError(
+        f"{source}: no labels found; looked {MAX_DEPTH} folders deep for {LOOKED_FOR}{_linked(folders)}"
+    )
+
+
+def _linked(folders: Sequence[tuple[Path, list[str]]]) -> str:
+    """A note on the first link to a folder among those that were walked, since links are not followed."""
+    for folder, _ in folders:
+        with os.scandir(folder) as entries:
+            link = next((entry for entry in entries if entry.is_symlink() and entry.is_dir()), None)
+        if link is not None:
+            return f"; {link.path} is a link and was not followed: give the folder that it leads to"
+    return ""
 
 
 def _of_file(file: Path) -> Layout:

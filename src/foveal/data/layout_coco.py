@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from foveal.config.schema import CocoSource, FileSource
+from foveal.data.coco_json import LISTS, json_text, load_coco
+from foveal.data.inside import find_file, spellings
 from foveal.data.parts import Part, part_of, part_of_folder
 from foveal.errors import DataError
+
+PICTURES_LOOKED_AT = 20
+_FILE_NAME = re.compile(r'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 def coco_parts(files: list[Path], root: Path) -> dict[Part, FileSource]:
@@ -30,10 +37,14 @@ def coco_parts(files: list[Path], root: Path) -> dict[Part, FileSource]:
 
 def _is_coco(file: Path) -> bool:
     try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        text = json_text(file)
+        # Most other files are known by this already, and parsing a large one takes long.
+        if not all(f'"{key}"' in text for key in LISTS):
+            return False
+        content = json.loads(text)
+    except (DataError, ValueError, RecursionError):
         return False
-    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
+    if not isinstance(content, dict) or not content.keys() >= set(LISTS):
         return False
     rows = content["annotations"]
     # A detector's output may have the same three lists; its rows have scores.
@@ -53,25 +64,34 @@ def coco_source(file: Path, root: Path) -> CocoSource:
     candidates = [file.parent]
     for folder in above:
         candidates += [folder / "images" / part, folder / part, folder / "images", folder]
-    for folder in candidates:
-        if any((folder / name).is_file() for name in names):
-            return CocoSource(
-                format="coco",
-                annotations=str(file.absolute()),
-                images=None if folder == file.parent else str(folder.absolute()),
-            )
-    tried = ", ".join(dict.fromkeys(str(folder) for folder in candidates))
-    raise DataError(f"{file}: its pictures, such as {names[0]!r}, were not found; looked in {tried}")
+    found = _holding(candidates, [[name] for name in names]) or _holding(candidates, map(spellings, names))
+    if found is None:
+        tried = ", ".join(dict.fromkeys(str(folder) for folder in candidates))
+        raise DataError(f"{file}: its pictures, such as {names[0]!r}, were not found; looked in {tried}")
+    return CocoSource(
+        format="coco",
+        annotations=str(file.absolute()),
+        images=None if found == file.parent else str(found.absolute()),
+    )
+
+
+def _holding(folders: Sequence[Path], pictures: Iterable[Sequence[str]]) -> Path | None:
+    """The first folder that holds one of the pictures, each given by all its spellings."""
+    names = [name for spelled in pictures for name in spelled]
+    return next(
+        (folder for folder in folders if find_file(names, os.path.realpath(folder)) is not None), None
+    )
 
 
 def _first_pictures(file: Path) -> list[str]:
-    try:
-        content: Any = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{file}: cannot be read as JSON: {' '.join(str(error).split())[:120]}") from None
-    images = content.get("images") if isinstance(content, dict) else None
-    names = [image.get("file_name") for image in images or () if isinstance(image, dict)]
-    texts = [name for name in names if isinstance(name, str) and name and "\0" not in name]
-    if not texts:
+    """Names of some pictures, found in the text: to read all of a large file takes as long as to use it."""
+    names = []
+    for found in _FILE_NAME.finditer(json_text(file)):
+        with suppress(ValueError):
+            names.append(json.loads(found[1]))
+        if len(names) == PICTURES_LOOKED_AT:
+            break
+    if not any(names):
+        load_coco(file)  # It may say what is wrong with the file, and where.
         raise DataError(f"{file}: no COCO labels: needs 'images' with a 'file_name' each")
-    return texts[:20]
+    return [name for name in names if name]

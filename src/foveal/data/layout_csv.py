@@ -118,9 +118,10 @@ def _pictures_of(table: CsvFile, folders: Folders, part: Part) -> Path:
     for folder in ordered:
         if any(PictureFinder(folder).find(name) is not None for name in names):
             return folder
-    shown = repr(names[0]) if names else "none named"
+    if not names:
+        raise DataError(f"{table.path}: names no picture: it has a header and no row")
     raise DataError(
-        f"{table.path}: its pictures, such as {shown}, were not found in {first} or the folders below"
+        f"{table.path}: its pictures, such as {names[0]!r}, were not found in {first} or the folders below"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from foveal.config.schema import FileSource, VocSource
+from foveal.data.inside import same_form
 from foveal.data.parts import PICTURE_FOLDERS, Part, part_of, part_of_folder
 from foveal.errors import DataError
 
@@ -37,12 +38,13 @@ def voc_parts(folders: list[Path], root: Path) -> dict[Part, FileSource]:
 
 def _picture_folder(folder: Path) -> Path | None:
     """Where the pictures of a folder of XML files are: beside them, or in a folder next to theirs."""
-    stems = {file.stem for file in folder.iterdir() if file.suffix.lower() == ".xml"}
+    stems = {same_form(file.stem) for file in folder.iterdir() if file.suffix.lower() == ".xml"}
     for candidate in [folder, *(folder.parent / name for name in PICTURE_FOLDERS)]:
         if not candidate.is_dir():
             continue
         if any(
-            f.stem in stems and f.suffix.lower() not in (".xml", ".txt", ".json") for f in candidate.iterdir()
+            same_form(f.stem) in stems and f.suffix.lower() not in (".xml", ".txt", ".json")
+            for f in candidate.iterdir()
         ):
             return candidate
     return None

@@ -9,7 +9,7 @@ from typing import cast
 
 from foveal.config.schema import FileSource, YoloSource
 from foveal.data.decode import EXTENSIONS
-from foveal.data.inside import is_inside
+from foveal.data.inside import is_inside, same_form
 from foveal.data.parts import Part, part_of_folder
 from foveal.data.yolo_plan import CLASS_LISTS, swapped
 from foveal.data.yolo_rows import YoloRow, read_rows
@@ -23,7 +23,7 @@ def yolo_parts(
     folders: Sequence[tuple[Path, list[str]]], root: Path
 ) -> tuple[dict[Part, FileSource], list[str]]:
     """The parts of a folder, as walked, and what a person should know of the choice. Empty: no YOLO labels."""
-    yamls = [folder / name for folder, names in folders for name in names if name.endswith((".yaml", ".yml"))]
+    yamls = [folder / n for folder, names in folders for n in names if n.lower().endswith((".yaml", ".yml"))]
     found = [file for file in yamls if is_data_yaml(file)]
     if len(found) > 1:
         both = " and ".join(str(file.relative_to(root)) for file in found[:2])
@@ -93,9 +93,9 @@ def _label_folders(folders: Sequence[tuple[Path, list[str]]], root: Path) -> dic
     """Folders of label files with pictures of the same names beside them, or in ``images`` for ``labels``."""
     parts: dict[Part, FileSource] = {}
     for folder, names in folders:
-        stems = {PurePath(name).stem for name in names if name.endswith(".txt") and name not in CLASS_LISTS}
-        images = _pictures_of(folder, stems)
-        if images is None or not _has_rows(folder, sorted(stems)):
+        labels = [name for name in names if name.lower().endswith(".txt") and name not in CLASS_LISTS]
+        images = _pictures_of(folder, {same_form(PurePath(name).stem) for name in labels})
+        if images is None or not _has_rows(folder, labels):
             continue
         part = part_of_folder(folder, root) or part_of_folder(folder.parent, root) or "all"
         if part in parts:
@@ -112,15 +112,15 @@ def _pictures_of(folder: Path, stems: set[str]) -> Path | None:
         if stems and candidate.is_dir():
             with os.scandir(candidate) as entries:
                 paths = (PurePath(entry.name) for entry in entries)
-                if any(path.suffix.lower() in EXTENSIONS and path.stem in stems for path in paths):
+                if any(path.suffix.lower() in EXTENSIONS and same_form(path.stem) in stems for path in paths):
                     return candidate
     return None
 
 
-def _has_rows(folder: Path, stems: Sequence[str]) -> bool:
-    for stem in stems[:LABELS_LOOKED_AT]:
+def _has_rows(folder: Path, labels: Sequence[str]) -> bool:
+    for name in labels[:LABELS_LOOKED_AT]:
         try:
-            rows = read_rows(folder / f"{stem}.txt")
+            rows = read_rows(folder / name)
         except DataError:
             continue
         if any(isinstance(row, YoloRow) for row in rows):

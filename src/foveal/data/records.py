@@ -114,8 +114,8 @@ class Records:
 
     def boxes_per_class(self) -> list[int]:
         """How many boxes each class has, crowds not counted."""
-        counted = np.bincount(self.labels[~self.crowd], minlength=len(self.classes.names))
-        return [int(count) for count in counted]
+        counts: list[int] = class_counts(self).tolist()
+        return counts
 
     def ground_truth(self) -> GroundTruth:
         """The labels alone, for the evaluator."""
@@ -143,13 +143,11 @@ def with_classes(records: Records, names: Sequence[str]) -> Records:
     labels = wanted[records.labels]
     keep = labels >= 0
     kept_before = np.concatenate(([0], np.cumsum(keep)))
+    gone = np.flatnonzero(~keep)
+    pictures = np.searchsorted(records.offsets, gone, side="right") - 1
     dropped = tuple(
-        Fault(
-            "unknown_class",
-            str(records.files[int(np.searchsorted(records.offsets, row, side="right")) - 1]),
-            f"class {old.names[records.labels[row]]!r} is not wanted: dropped",
-        )
-        for row in np.flatnonzero(~keep)
+        Fault("unknown_class", str(file), f"class {old.names[label]!r} is not wanted: dropped")
+        for file, label in zip(records.files[pictures], records.labels[gone], strict=True)
     )
     known = dict(zip(old.names, old.ids, strict=True))
     free = count(max(old.ids, default=0) + 1)

@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foveal.config.schema import CocoSource, FileSource, VocSource, YoloSource
+from foveal.data.coco_json import whole
+from foveal.data.lists import lines_of
 from foveal.data.records import Records
+from foveal.data.tiled import TiledRecords
+from foveal.errors import DataError
 from foveal.types import Array
 
 VAL_SHARE = 0.2
@@ -49,9 +53,12 @@ def split_source(source: FileSource, records: Records, stem: Path) -> tuple[Spli
 
 
 def take(records: Records, chosen: Array) -> Records:
-    """The pictures where ``chosen`` [P] is true, with their boxes; faults are left behind."""
+    """The pictures, or tiles, where ``chosen`` [P] is true, with their boxes; faults are left behind."""
     counts = np.diff(records.offsets)
     rows = np.repeat(chosen, counts)
+    tiles: dict[str, Any] = {}
+    if isinstance(records, TiledRecords):
+        tiles = {"picture": records.picture[chosen], "windows": records.windows[chosen]}
     return replace(
         records,
         files=records.files[chosen],
@@ -64,6 +71,8 @@ def take(records: Records, chosen: Array) -> Records:
         crowd=records.crowd[rows],
         area=records.area[rows],
         faults=(),
+        account=None,
+        **tiles,
     )
 
 
@@ -73,6 +82,12 @@ def _list(source: FileSource, records: Records, stem: Path, part: str) -> SplitF
     names = [str(name) for name in records.files]
     if isinstance(source, VocSource):
         names = [PurePosixPath(name).stem for name in names]
+    for name in names:
+        if lines_of(name.strip()) != [name]:
+            raise DataError(
+                f"{records.root}: {name!r} cannot stand in a list of pictures, where names have no line break and "
+                "no blank at their ends; rename the picture"
+            )
     changes = {"split": str(path.absolute())} | ({"part": None} if isinstance(source, YoloSource) else {})
     return SplitFile(path, "".join(f"{name}\n" for name in names), source.model_copy(update=changes), records)
 
@@ -82,13 +97,9 @@ def _coco(source: CocoSource, content: dict[str, Any], records: Records, stem: P
     ids = set(records.image_ids.tolist())
 
     def rows(name: str, key: str) -> list[Any]:
-        return [row for row in content[name] if isinstance(row, dict) and _number(row.get(key)) in ids]
+        return [row for row in content[name] if isinstance(row, dict) and whole(row.get(key)) in ids]
 
     kept = {**content, "images": rows("images", "id"), "annotations": rows("annotations", "image_id")}
     images = source.images or str(Path(source.annotations).parent)
-    part_source = CocoSource(format="coco", annotations=str(path.absolute()), images=images)
+    part_source = source.model_copy(update={"annotations": str(path.absolute()), "images": images})
     return SplitFile(path, json.dumps(kept), part_source, records)
-
-
-def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

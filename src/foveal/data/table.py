@@ -45,13 +45,13 @@ class RecordsTable:
 
     def used(self) -> set[int]:
         """Provisional labels that have at least one box that is no crowd."""
-        return {label for label, crowd in zip(self.labels, self.crowd, strict=True) if not crowd}
+        return set(np.array(self.labels)[np.array(self.crowd) == 0].tolist())
 
     def lost(self, final: Sequence[int]) -> Iterator[str]:
         """The file of each box whose class is not wanted; final: as for ``records``."""
-        offsets = np.array(self._offsets, dtype=np.int64)
-        for row in np.flatnonzero(self._final(final) == UNKNOWN):
-            yield self.files[int(np.searchsorted(offsets, row, side="right")) - 1]
+        rows = np.flatnonzero(self._final(final) == UNKNOWN)
+        for picture in np.searchsorted(np.array(self._offsets), rows, side="right") - 1:
+            yield self.files[picture]
 
     def only_crowd(self, final: Sequence[int]) -> Iterator[str]:
         """The file of each picture all of whose wanted boxes are crowds."""

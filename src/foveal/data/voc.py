@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path, PurePath
 from typing import Literal
 
-from foveal.data.builder import UNKNOWN, RecordsBuilder
+from foveal.data.builder import RecordsBuilder
 from foveal.data.decode import EXTENSIONS
 from foveal.data.flags import DEFAULT_FLAGS, Flags, is_set
-from foveal.data.lists import read_lines
+from foveal.data.inside import is_inside, same_form, slashed
+from foveal.data.lists import number, read_lines
 from foveal.data.records import Records
 from foveal.data.voc_xml import VocObject, VocSheet, read_sheet
 from foveal.errors import DataError
-from foveal.types import ClassNames
 
 Corners = Literal["one_based", "raw"]
 
 SHIFT = {"one_based": (-1.0, -1.0, 0.0, 0.0), "raw": (0.0, 0.0, 0.0, 0.0)}
 VOC_MARKS = ("difficult", "truncated", "occluded")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
+_KNOWN_EXTENSIONS = EXTENSIONS | {".xml"}
+_CLASS_MARKS = ("1", "-1", "0")
+"""What the lists of one class (``cat_train.txt``) say of each picture: has it, has it not, only difficult ones."""
 
 
 def read_voc(
@@ -83,16 +86,9 @@ class _VocFolder:
         self.labels = {name: index for index, name in enumerate(dict.fromkeys(classes or ()))}
         for stem, where in self._listed() if self.split else self._all():
             self._read_pair(stem, where)
-        names = tuple(self.labels)
         if self.any_class:
             self.builder.declare(dict(enumerate(sorted(self.labels), start=1)))
-            used = self.builder.used()
-            names = tuple(sorted(name for name, label in self.labels.items() if label in used))
-            if not names:
-                self.builder.raise_no_class()
-        place = {name: index for index, name in enumerate(names)}
-        ids = tuple(range(1, len(names) + 1))
-        return self.builder.build(ClassNames(names, ids), [place.get(name, UNKNOWN) for name in self.labels])
+        return self.builder.finish(list(self.labels), not self.any_class, order=str)
 
     # ------------------------------------------------------------ which pictures
 
@@ -110,22 +106,26 @@ class _VocFolder:
 
     def _stem(self, line: str) -> str:
         """A split's line as a stem: bare, with an extension or folder, or with a class's 1 / -1 after it."""
-        bare = line.rsplit(maxsplit=1)[0]
-        for stem in (line, bare, PurePath(line).stem, PurePath(line).name):
-            if stem in self.pictures or stem in self.sheets:
-                return stem
+        words = line.rsplit(maxsplit=1)
+        for name in (line, words[0]) if words[-1] in _CLASS_MARKS else (line,):
+            path = slashed(name)
+            known = path.suffix.lower() in _KNOWN_EXTENSIONS
+            for stem in map(same_form, (name, path.name, path.stem if known else name)):
+                if stem in self.pictures or stem in self.sheets:
+                    return stem
         return line
 
     def _all(self) -> Iterator[tuple[str, str]]:
         """Stems of every picture, then of the XML files whose picture has another stem."""
         apart = sorted(self.sheets.keys() - self.pictures.keys())
         claimed = {name: stem for stem in apart if (name := self._named_picture(stem)) is not None}
+        claiming = set(claimed.values())
         for stem, names in sorted(self.pictures.items()):
             if stem in self.sheets or names[0] not in claimed:
                 yield stem, str(self.images / names[0])
         for stem in apart:
             where = str(self.annotations / self.sheets[stem][0])
-            if stem in claimed.values():
+            if stem in claiming:
                 yield stem, where
             else:
                 self.builder.fault(
@@ -134,24 +134,31 @@ class _VocFolder:
 
     def _named_picture(self, stem: str) -> str | None:
         """The picture that an XML file without one of its own stem names, if no other XML file has it."""
+        path = self.annotations / self.sheets[stem][0]
         try:
-            name = PureWindowsPath(self._sheet(stem).fields.get("filename", "")).name
+            fields = read_sheet(path).fields if is_inside(path, self.annotations) else {}
         except DataError:
             return None
-        other = PurePath(name).stem
-        return name if name in self.pictures.get(other, ()) and other not in self.sheets else None
+        name = slashed(fields.get("filename", "")).name
+        other = same_form(PurePath(name).stem)
+        found = next(
+            (file for file in self.pictures.get(other, ()) if same_form(file) == same_form(name)), None
+        )
+        return found if other not in self.sheets else None
 
     # ------------------------------------------------------------ one picture
-
-    def _sheet(self, stem: str) -> VocSheet:
-        return read_sheet(self.annotations / self.sheets[stem][0])
 
     def _read_pair(self, stem: str, where: str) -> None:
         builder = self.builder
         sheet = None
         if stem in self.sheets:
+            path = self.annotations / self.sheets[stem][0]
+            if not is_inside(path, self.annotations):
+                told = f"lies outside {self.annotations}: its picture is left out"
+                builder.fault("unsafe_path", str(path), told)
+                return
             try:
-                sheet = self._sheet(stem)
+                sheet = read_sheet(path)
             except DataError as error:
                 builder.fault("unreadable_labels", where, f"{error}: its picture is left out")
                 return
@@ -168,7 +175,6 @@ class _VocFolder:
         if sheet is None:
             builder.fault("no_label_file", where, f"no {stem}.xml in {self.annotations}: background")
             return
-        path = self.annotations / self.sheets[stem][0]
         if not sheet.objects:
             builder.fault("empty_labels", str(path), "no objects: background")
         for entry in sheet.objects:
@@ -183,17 +189,19 @@ class _VocFolder:
             what = f"class {name!r} is not wanted" if name else "an object without a name"
             self.builder.fault("unknown_class", where, f"{what}: dropped")
             return
-        try:
-            corners = [float(entry.fields[side]) for side in _SIDES]
-        except KeyError as error:
-            self.builder.fault("bad_number", where, f"no bndbox with {error.args[0]}: dropped")
-        except ValueError as error:
-            self.builder.fault("bad_number", where, f"bndbox: {error}: dropped"[:200])
-        else:
-            marks = [mark for mark in VOC_MARKS if is_set(entry.fields.get(mark, ""))]
-            ignored = self.flags.judge(marks, where, self.builder)
-            if ignored is not None:
-                self.builder.add_box(corners, label, where, crowd=ignored, shift=self.shift)
+        corners = []
+        for side in _SIDES:
+            text = entry.fields.get(side)
+            value = None if text is None else number(text)
+            if value is None:
+                what = f"no bndbox with {side}" if text is None else f"{side} {text[:40]!r} is no number"
+                self.builder.fault("bad_number", where, f"{what}: dropped")
+                return
+            corners.append(value)
+        marks = [mark for mark in VOC_MARKS if is_set(entry.fields.get(mark, ""))]
+        ignored = self.flags.judge(marks, where, self.builder)
+        if ignored is not None:
+            self.builder.add_box(corners, label, where, crowd=ignored, shift=self.shift)
 
 
 def _declared(sheet: VocSheet | None) -> tuple[int, int] | None:
@@ -208,7 +216,7 @@ def _declared(sheet: VocSheet | None) -> tuple[int, int] | None:
 
 
 def _by_stem(folder: Path, extensions: frozenset[str]) -> dict[str, list[str]]:
-    """File names in a folder by stem, those with the extensions (in any case), in order of name."""
+    """File names in a folder by stem (in one form), those with the extensions (in any case), in order of name."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_file())
@@ -218,5 +226,5 @@ def _by_stem(folder: Path, extensions: frozenset[str]) -> dict[str, list[str]]:
     for name in names:
         path = PurePath(name)
         if path.suffix.lower() in extensions:
-            found.setdefault(path.stem, []).append(name)
+            found.setdefault(same_form(path.stem), []).append(name)
     return found

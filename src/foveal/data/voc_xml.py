@@ -14,6 +14,7 @@ from xml.parsers.expat import ExpatError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
+from foveal.data.lists import read_content
 from foveal.errors import DataError
 
 MAX_BYTES = 5_000_000
@@ -50,13 +51,7 @@ class VocSheet:
 
 def read_sheet(path: Path) -> VocSheet:
     """Parse one file. DataError, with the line where there is one, for anything but a VOC annotation."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise DataError(f"{path}: over the limit of {MAX_BYTES:,} bytes for one picture's labels")
+    content = read_content(path, "label file", MAX_BYTES)
     target = _Collector()
     parser = DefusedXMLParser(target=target, forbid_dtd=True)
     target.expat = parser.parser

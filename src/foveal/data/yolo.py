@@ -7,18 +7,16 @@ beside the pictures, ``classes.txt`` or ``obj.names``).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from foveal.data.builder import UNKNOWN, RecordsBuilder
-from foveal.data.decode import EXTENSIONS
-from foveal.data.inside import is_inside
-from foveal.data.lists import read_lines
+from foveal.data.builder import RecordsBuilder
+from foveal.data.inside import forms, is_inside
 from foveal.data.records import Records
+from foveal.data.yolo_pictures import YoloPictures
 from foveal.data.yolo_plan import CLASS_LISTS, PICTURE_STEPS, Plan, plan_read, swapped
 from foveal.data.yolo_rows import BadRow, YoloRow, read_rows
 from foveal.errors import DataError
-from foveal.types import ClassNames
 
 
 def read_yolo(
@@ -56,7 +54,8 @@ class _YoloSet:
         self.plan = plan
         self.builder = builder
         self.names = dict(plan.names)
-        self.read_labels: set[str] = set()
+        self.read_labels: dict[str, str] = {}
+        """Label file -> the picture it was read for."""
         self.wanted: dict[str, int] = {}
         self.any_class = True
 
@@ -66,26 +65,13 @@ class _YoloSet:
         self._tell_repeated_names()
         self.any_class = classes is None
         self.wanted = {name: place for place, name in enumerate(dict.fromkeys(classes or ()))}
-        for place in self.plan.places:
-            pictures = self._listed(place) if place.is_file() else self._all(place)
-            for relative, where in pictures:
-                self._read_pair(relative, where)
+        for relative, where in YoloPictures(self.plan.root, self.plan.places, builder):
+            self._read_pair(relative, where)
         for place in self.plan.places:
             if place.is_dir():
                 self._count_orphans(place)
-        if self.any_class:
-            used = builder.used()
-            ids = self._ids()
-            names = sorted((n for n, label in self.wanted.items() if label in used), key=lambda n: ids[n])
-            if not names:
-                builder.raise_no_class()
-        else:
-            names = list(self.wanted)
-        place_of = {name: index for index, name in enumerate(names)}
-        return builder.build(
-            ClassNames(tuple(names), self._class_ids(names)),
-            [place_of.get(name, UNKNOWN) for name in self.wanted],
-        )
+        order = self._ids().__getitem__
+        return builder.finish(list(self.wanted), not self.any_class, order, self._class_ids)
 
     def _tell_repeated_names(self) -> None:
         first: dict[str, int] = {}
@@ -100,6 +86,7 @@ class _YoloSet:
         return {name: class_id for class_id, name in sorted(self.names.items(), reverse=True)}
 
     def _class_ids(self, names: Sequence[str]) -> tuple[int, ...]:
+        """The file's id of each name; ids above all of the file's for names that it does not have."""
         known, free = self._ids(), max(self.names, default=-1) + 1
         ids = []
         for name in names:
@@ -107,54 +94,21 @@ class _YoloSet:
             free += name not in known
         return tuple(ids)
 
-    # ------------------------------------------------------------ which pictures
-
-    def _all(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """Pictures of a folder and those below it, relative to the root, by name."""
-        found = []
-        for name, folders, files in os.walk(folder):
-            folders[:] = [f for f in folders if not f.startswith(".")]
-            paths = (Path(name, file) for file in files if not file.startswith("."))
-            found += [path for path in paths if path.suffix.lower() in EXTENSIONS]
-        for path in sorted(found):
-            relative = self.builder.locate((os.path.relpath(path, self.plan.root),), str(path))
-            if relative is not None:
-                yield relative, str(path)
-
-    def _listed(self, file: Path) -> Iterator[tuple[str, str]]:
-        """Pictures of a list, relative to the root; a path from another machine is known by its end."""
-        seen: set[str] = set()
-        moved: list[str] = []
-        near = os.path.relpath(file.parent, self.plan.root)
-        for line, where in read_lines(file):
-            relative = self.builder.locate(_spellings(line, near), where)
-            if relative is None:
-                continue
-            if relative in seen:
-                self.builder.fault("duplicate_id", where, f"{line!r} is listed again: the first one counts")
-                continue
-            if relative not in (os.path.normpath(line), os.path.normpath(os.path.join(near, line))):
-                moved.append(f"{line!r} is not there; taken instead: {relative!r}")
-            seen.add(relative)
-            yield relative, where
-        if moved:
-            self.builder.fault(
-                "moved_path", str(file), f"{len(moved)} paths by their ends, first: {moved[0]}"
-            )
-
     # ------------------------------------------------------------ one picture
 
     def _read_pair(self, relative: str, where: str) -> None:
         builder = self.builder
         candidates = self._label_candidates(relative)
-        label = next((path for path in candidates if os.path.lexists(self.plan.root / path)), None)
-        path = self.plan.root / label if label is not None else None
+        path = self._on_disk(candidates)
         if path is not None and not is_inside(path, self.plan.root):
             builder.fault("unsafe_path", str(path), f"lies outside {self.plan.root}: its picture is left out")
             return
         rows: list[YoloRow | BadRow] = []
         if path is not None:
-            self.read_labels.add(os.path.normpath(path))
+            other = self.read_labels.setdefault(os.path.normpath(path), relative)
+            if other != relative:
+                same = f"{path} is the label file of {other!r}, too: both are read with it"
+                builder.fault("duplicate_id", where, same)
             try:
                 rows = read_rows(path, None, self.plan.keypoints)
             except DataError as error:
@@ -171,6 +125,11 @@ class _YoloSet:
             builder.fault("empty_labels", str(path), "no objects: background")
         for row in rows:
             self._read_row(row, f"{path}:{row.line}")
+
+    def _on_disk(self, candidates: Sequence[str]) -> Path | None:
+        """The first label file that is there, perhaps a link that leads nowhere."""
+        paths = (self.plan.root / form for name in candidates for form in forms(name))
+        return next((path for path in paths if os.path.lexists(path)), None)
 
     def _label_candidates(self, relative: str) -> list[str]:
         """Where a picture's label file may be, relative to the root, the likeliest first."""
@@ -221,7 +180,11 @@ class _YoloSet:
         for name, _, files in os.walk(labels):
             for file in sorted(files):
                 path = os.path.normpath(os.path.join(name, file))
-                if file.endswith(".txt") and path not in self.read_labels and self._is_label(Path(path)):
+                if (
+                    file.lower().endswith(".txt")
+                    and path not in self.read_labels
+                    and self._is_label(Path(path))
+                ):
                     self.builder.fault("orphan_label", path, f"no picture of this name in {folder}: left out")
 
     def _is_label(self, path: Path) -> bool:
@@ -233,13 +196,3 @@ class _YoloSet:
         except DataError:
             return False
         return any(isinstance(row, YoloRow) for row in rows)
-
-
-def _spellings(line: str, near: str) -> Iterator[str]:
-    """What a list's line may mean: from the root, from the list's folder, from any of its steps on."""
-    yield line
-    line = line.replace("\\", "/")
-    yield os.path.join(near, line)
-    steps = [step for step in PurePosixPath(line).parts if step not in ("..", ".", "/")]
-    for start in range(len(steps)):
-        yield "/".join(steps[start:])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foveal.data.inside import is_inside
-from foveal.data.lists import read_text
+from foveal.data.lists import lines_of, read_text
 from foveal.data.yolo_yaml import Notice, find_part, read_data_yaml
 from foveal.errors import DataError
 
@@ -100,7 +100,8 @@ def _listed_names(folders: Sequence[Path]) -> tuple[dict[int, str], list[Notice]
             sheet = read_data_yaml(path)
             return sheet.names, list(sheet.notices)
         if path.is_file():
-            lines = read_text(path, "list of classes", 1_000_000).rstrip().splitlines()
+            text = read_text(path, "list of classes", 1_000_000).rstrip()
+            lines = lines_of(text) if text else []
             return {number: line.strip() or f"class {number}" for number, line in enumerate(lines)}, []
     message = f"no {' or '.join(CLASS_LISTS[:2])} here: {_NAMELESS}"
     return {}, [Notice("class_list", str(folders[0]), message)]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from foveal.data.lists import read_text
+from foveal.data.lists import lines_of, number, read_text
 from foveal.data.records import FaultKind
 from foveal.errors import DataError
 
@@ -59,55 +59,57 @@ def read_rows(path: Path, size: tuple[int, int] | None = None, keypoints: int = 
 
 def _rows(text: str, size: tuple[int, int] | None, keypoints: int) -> Iterator[YoloRow | BadRow]:
     seen: dict[tuple[int, Corners], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].split()
+    for line, content in enumerate(lines_of(text), start=1):
+        words = content.partition("#")[0].split()
         if not words:
             continue
-        row = _row(number, words, size, keypoints)
+        row = _row(line, words, size, keypoints)
         if isinstance(row, YoloRow):
-            first = seen.setdefault((row.label, row.corners), number)
-            if first != number:
-                row = BadRow(number, "duplicate_box", f"the same box as in line {first}: dropped")
+            first = seen.setdefault((row.label, row.corners), line)
+            if first != line:
+                row = BadRow(line, "duplicate_box", f"the same box as in line {first}: dropped")
         yield row
 
 
-def _row(number: int, words: list[str], size: tuple[int, int] | None, keypoints: int) -> YoloRow | BadRow:
+def _row(line: int, words: list[str], size: tuple[int, int] | None, keypoints: int) -> YoloRow | BadRow:
     label = _label(words[0])
     if label is None:
-        comma = "; numbers are parted by blanks, not by commas" if "," in words[0] else ""
-        return BadRow(number, "bad_number", f"{words[0][:40]!r} is no class number{comma}: dropped")
-    try:
-        values = [float(word) for word in words[1:]]
-    except ValueError as error:
-        return BadRow(number, "bad_number", f"{error}: dropped"[:200])
+        return BadRow(line, "bad_number", f"{words[0][:40]!r} is no class number{_comma(words[0])}: dropped")
+    values: list[float] = []
+    for word in words[1:]:
+        value = number(word)
+        if value is None:
+            return BadRow(line, "bad_number", f"{word[:40]!r} is no number{_comma(word)}: dropped")
+        values.append(value)
     polygon = False
     if keypoints and len(values) == 4 + keypoints:
         values = values[:4]
     elif len(values) >= 6 and len(values) % 2 == 0:
         polygon = True
     elif len(values) != 4:
-        return BadRow(number, "bad_number", f"{_count(len(values))}: dropped")
+        return BadRow(line, "bad_number", f"{_count(len(values))}: dropped")
     if not all(map(math.isfinite, values)):
-        return BadRow(number, "bad_number", "a number that is not finite: dropped")
+        return BadRow(line, "bad_number", "a number that is not finite: dropped")
     doubt = _pixels(values, size, polygon) if max(values) > PIXELS_OVER else ""
     if polygon and doubt:
-        return BadRow(number, "bad_number", f"{doubt}: dropped")
+        return BadRow(line, "bad_number", f"{doubt}: dropped")
     if polygon:
         xs, ys = values[0::2], values[1::2]
         corners: Corners = (min(xs), min(ys), max(xs), max(ys))
     else:
         cx, cy, width, height = values
         corners = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-    return YoloRow(number, label, corners, polygon, doubt)
+    return YoloRow(line, label, corners, polygon, doubt)
 
 
 def _label(word: str) -> int | None:
     """A class number, also written 3.0; None for anything else."""
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return int(value) if value.is_integer() and abs(value) <= MAX_CLASS else None
+    value = number(word)
+    return int(value) if value is not None and value.is_integer() and abs(value) <= MAX_CLASS else None
+
+
+def _comma(word: str) -> str:
+    return "; numbers have a point and are parted by blanks, not by commas" if "," in word else ""
 
 
 def _count(count: int) -> str:

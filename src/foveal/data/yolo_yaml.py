@@ -114,14 +114,22 @@ def _find(sheet: DataYaml, part: str, value: str) -> tuple[Path, bool]:
             tried.append(path)
             if is_inside(path, folder) and path.exists():
                 return path, number == 0
-    inside = [str(path) for path in tried if is_inside(path, folder)]
-    outside = Path(os.path.normpath(folder / sheet.path / value))
-    hint = ""
-    if not is_inside(outside, folder) and outside.is_dir():
-        hint = f"; {outside} lies outside: if it is meant, give it as images: in the source"
+    inside = ", ".join(str(path) for path in tried if is_inside(path, folder)) or "nothing inside its folder"
     raise DataError(
-        f"{sheet.where(part)}: {part}: {value!r} was not found; looked for {', '.join(inside)}{hint}"
+        f"{sheet.where(part)}: {part}: {value!r} was not found; looked for {inside}{_outside(sheet, value)}"
     )
+
+
+def _outside(sheet: DataYaml, value: str) -> str:
+    """What to do where a part is where it is written, but outside the file's folder."""
+    folder = sheet.file.parent.absolute()
+    path = Path(os.path.normpath(folder / sheet.path / value))
+    if is_inside(path, folder) or not path.is_dir():
+        return ""
+    around = os.path.commonpath((folder, path))
+    told = f"; {path} lies outside: if it is meant, give it as images: in the source"
+    # Around a link there is only the folder itself, and around two disks everything.
+    return told if around in (str(folder), os.path.sep) else f"{told}, or foveal init {around}"
 
 
 def _candidates(base: str, value: str, part: str) -> Iterator[PurePosixPath]:

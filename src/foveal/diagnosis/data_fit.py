@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from foveal.config.schema import Model
 from foveal.data.records import Records
-from foveal.diagnosis.anchor_fit import AnchorFit, fit_anchors
+from foveal.diagnosis.anchors.canvas_boxes import boxes_on_canvas
+from foveal.diagnosis.anchors.check import reachable
+from foveal.diagnosis.anchors.octaves import AnchorFit, fit_anchors
+from foveal.diagnosis.anchors.search import Candidate, with_anchors
 from foveal.ops.letterbox import STRIDE_MULTIPLE
 from foveal.types import Array
 
@@ -24,13 +28,10 @@ SECONDS_PER_PIXEL = 2.6 / (8 * 416 * 312)
 
 
 class CanvasFit(NamedTuple):
-    """The canvas, and what boxes look like on it."""
+    """The canvas."""
 
     height: int
     width: int
-    small_side: float
-    """Tenth percentile and median of the box sides (square root of the area), in canvas pixels."""
-    median_side: float
     capped: bool
     """A larger canvas would have shown the boxes better."""
 
@@ -49,20 +50,42 @@ class DataFit(NamedTuple):
     """Everything that ``foveal init`` derives from the pictures and boxes."""
 
     canvas: CanvasFit
+    small_side: float
+    """Tenth percentile and median of the box sides (square root of the area), in canvas pixels."""
+    median_side: float
     anchors: AnchorFit
+    recall: float
+    """Best possible, at IoU 0.5: of these anchors, and of RetinaNet's own."""
+    paper_recall: float
     length: LengthFit
 
 
 def fit_data(records: Records) -> DataFit:
     """Proposes settings for a training split that has at least one box which is no crowd."""
+    canvas = canvas_of(records)
+    size = canvas.height, canvas.width
+    seen = boxes_on_canvas(records, size)
+    anchors = fit_anchors(seen.shapes.astype(np.float64))
+    fitted = Candidate(anchors.sizes, anchors.aspect_ratios, anchors.min_level, "octaves")
+    return DataFit(
+        canvas,
+        float(np.quantile(seen.sides, 0.1)),
+        float(np.median(seen.sides)),
+        anchors,
+        reachable(with_anchors(Model(), fitted), size, seen),
+        reachable(Model(), size, seen),
+        fit_length(len(records), canvas.height * canvas.width),
+    )
+
+
+def canvas_of(records: Records) -> CanvasFit:
+    """``fit_canvas`` of a split that has at least one box which is no crowd."""
     boxes = records.boxes[~records.crowd]
     picture = np.repeat(np.arange(len(records)), np.diff(records.offsets))[~records.crowd]
-    shapes = np.stack([boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]], axis=1)
     longer = np.maximum(records.heights, records.widths)[picture]
-    canvas = fit_canvas(records.heights, records.widths, np.sqrt(shapes.prod(axis=1)) / longer)
-    zoom = np.minimum(canvas.height / records.heights, canvas.width / records.widths)[picture]
-    anchors = fit_anchors(shapes * zoom[:, None])
-    return DataFit(canvas, anchors, fit_length(len(records), canvas.height * canvas.width))
+    return fit_canvas(
+        records.heights, records.widths, np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)) / longer
+    )
 
 
 def fit_canvas(heights: Array, widths: Array, shares: Array) -> CanvasFit:
@@ -81,7 +104,7 @@ def fit_canvas(heights: Array, widths: Array, shares: Array) -> CanvasFit:
     longer = _round_up(longer)
     height = longer if middle >= 1 else _round_up(longer * middle)
     width = longer if middle <= 1 else _round_up(longer / middle)
-    return CanvasFit(height, width, small * longer, median * longer, min(wanted, stored) > LARGEST_CANVAS)
+    return CanvasFit(height, width, min(wanted, stored) > LARGEST_CANVAS)
 
 
 def _round_up(side: float) -> int:

@@ -12,13 +12,12 @@ from foveal.config.load import SOURCE_PATHS
 from foveal.config.schema import CocoSource, CsvSource, FileSource, VocSource
 from foveal.data.csv_table import class_order
 from foveal.data.records import Records
-from foveal.diagnosis.anchor_fit import SMALL_OBJECT
+from foveal.diagnosis.anchors.octaves import SMALL_OBJECT
 from foveal.diagnosis.data_fit import (
     BATCH_SIZE,
     LARGEST_CANVAS,
     MEDIAN_SIDE,
     SMALL_SIDE,
-    CanvasFit,
     DataFit,
     LengthFit,
     fit_data,
@@ -38,6 +37,10 @@ WEIGHTS_NOTE = (
     "imagenet: fetched by timm at the first start; without a network give a .safetensors file, or null"
 )
 
+TEST_NOTE = (
+    "Not looked at here; when everything is chosen, once: foveal evaluate best.safetensors --part test"
+)
+
 
 class Proposal(NamedTuple):
     """Nested values and, by dotted key, the comments above them."""
@@ -47,12 +50,13 @@ class Proposal(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The splits of the data set as read."""
+    """The splits of the data set, those to train and measure on as read."""
 
     train_source: FileSource
     train: Records
     val_source: FileSource | None
     val: Records | None
+    test_source: FileSource | None
     note: str
     """What a person should know about the choice of the two; empty: nothing."""
 
@@ -64,6 +68,8 @@ def data_text(parts: Parts, output: Path) -> str:
     data: dict[str, Any] = {"train": source_values(parts.train_source, folder)}
     if parts.val_source is not None:
         data["val"] = source_values(parts.val_source, folder)
+    if parts.test_source is not None:
+        data["test"] = source_values(parts.test_source, folder)
     names = class_names(parts)
     sided = [name for name in names if SIDED.search(name)]
     data |= {
@@ -71,7 +77,7 @@ def data_text(parts: Parts, output: Path) -> str:
         "image_size": [fit.canvas.height, fit.canvas.width],
         "augment": {"horizontal_flip": 0.0 if sided else 0.5, "scale_jitter": [0.8, 1.25], "colour": 0.2},
     }
-    comments = {"data.image_size": _canvas_reason(fit.canvas, parts.train)}
+    comments = {"data.image_size": _canvas_reason(fit, parts.train), "data.test": TEST_NOTE}
     if parts.note:
         comments["data.val" if parts.val_source is not None else "data"] = parts.note
     if sided:
@@ -161,16 +167,16 @@ def _training(length: LengthFit) -> dict[str, Any]:
     }
 
 
-def _canvas_reason(canvas: CanvasFit, train: Records) -> str:
+def _canvas_reason(fit: DataFit, train: Records) -> str:
     heights, widths = train.heights, train.widths
     sizes = f"{widths.min()}x{heights.min()}"
     if (widths.min(), heights.min()) != (widths.max(), heights.max()):
         sizes += f" to {widths.max()}x{heights.max()}"
     text = (
         f"[height, width], multiples of 32. Pictures are {sizes} (width x height). On this canvas the median box\n"
-        f"is {canvas.median_side:.0f} px wide and high, the smallest tenth are under {canvas.small_side:.0f} px"
+        f"is {fit.median_side:.0f} px wide and high, the smallest tenth are under {fit.small_side:.0f} px"
     )
-    if canvas.capped:
+    if fit.canvas.capped:
         return f"{text}; {LARGEST_CANVAS} is the cap for\na CPU: with a GPU take more, and fit the anchors again."
     return f"{text}\n(aimed at: {MEDIAN_SIDE} and {SMALL_SIDE} px, within the size of the pictures)."
 
@@ -184,9 +190,9 @@ def _model_reasons(fit: DataFit) -> dict[str, str]:
         f"{params}.neck.params.min_level": f"finest level {level}: {why}",
         f"{params}.head.params.anchor_sizes": (
             "Rule: three sizes an octave, doubling per level; the smallest is the one whose shapes overlap the\n"
-            "measured boxes best, and there are as many levels as the largest boxes need. With these,\n"
-            f"{anchors.coverage:.1%} of the training boxes meet a shape with IoU 0.5 "
-            f"(RetinaNet's own sizes: {anchors.paper_coverage:.1%})."
+            "measured boxes best, and there are as many levels as the largest boxes need. Best possible recall:\n"
+            f"an anchor reaches IoU 0.5 with {fit.recall:.1%} of the training boxes "
+            f"(RetinaNet's own: {fit.paper_recall:.1%})."
         ),
         f"{params}.head.params.aspect_ratios": "height / width: 10 %, 50 % and 90 % of the boxes, "
         "or 0.5, 1, 2 where that is near",

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from foveal.engine.console import RunConsole, duration
 from foveal.engine.device import device_type, rank, trainer_hardware, world_size
 from foveal.engine.health import Watcher
 from foveal.engine.keeper import Keeper, SaveWeights
-from foveal.engine.module import Postprocess, TrainingModule
+from foveal.engine.module import TrainingModule
 from foveal.engine.optim import RunLength, describe_run, run_length
 from foveal.engine.progress import Progress
 from foveal.engine.random_state import restore_random_state, seed_everything
@@ -27,7 +27,8 @@ from foveal.engine.recorder import Recorder
 from foveal.engine.saving import BEST_WEIGHTS, LAST_WEIGHTS, load_resume_state
 from foveal.engine.signals import StopSignals
 from foveal.engine.stream import TrainingStream, ValidationBatches
-from foveal.errors import DataError, Interrupted, UsageError
+from foveal.engine.validation import Postprocess
+from foveal.errors import DataError, Interrupted, UsageError, is_out_of_memory
 from foveal.types import Criterion, Evaluator
 
 
@@ -62,6 +63,7 @@ def fit(
     resume: Path | None = None,
     quiet: bool = False,
     watcher: Watcher | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> FitResult:
     """Train a model; write weights, resume state, metrics.csv and TensorBoard into ``run_folder``.
 
@@ -73,6 +75,7 @@ def fit(
     save_weights: writes one weights file, whole or not at all.
     resume: a run folder to go on from, bit for bit as if it had not stopped.
     watcher: is shown every row of metrics.csv; what it says is printed and kept in ``health.jsonl``.
+    begin: called before the first step, when all that can be refused has been.
 
     UsageError for settings that cannot be; DataError for no data; DiskError, DivergedError, Interrupted.
     """
@@ -100,23 +103,20 @@ def fit(
             run_folder, save_weights, stream, signals, recorder, val_loader is not None, console.line
         )
         _start_state(module, stream, keeper, state, settings.seed)
+        begin()
         try:
             console.start(progress.step)
-            _run(module, stream, val_loader, [recorder, keeper], hardware)
-        except RuntimeError as error:
-            # A signal to the whole process group takes the loader's workers, too.
-            if signals.received is not None:
-                raise Interrupted(
-                    f"stopped at step {progress.step}; the last saved state is kept, "
-                    f"go on with: foveal train --resume {run_folder}",
-                    signals.received,
-                ) from error
-            raise
+            with _told(signals, settings, progress, run_folder):
+                _run(module, stream, val_loader, [recorder, keeper], hardware)
         finally:
             console.stop()
             recorder.close(module)
     seconds = time.monotonic() - began
     console.line(f"done: {progress.step} steps in {duration(seconds)}")
+    return _result(progress, seconds, run_folder)
+
+
+def _result(progress: Progress, seconds: float, run_folder: Path) -> FitResult:
     return FitResult(
         best=dict(progress.best),
         steps=progress.step,
@@ -125,6 +125,37 @@ def fit(
         stopped=progress.stopped,
         best_file=run_folder / BEST_WEIGHTS,
         last_file=run_folder / LAST_WEIGHTS,
+    )
+
+
+@contextlib.contextmanager
+def _told(signals: StopSignals, settings: Training, progress: Progress, run_folder: Path) -> Iterator[None]:
+    """What ends a run from outside of this program becomes an error that says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # A signal to the whole process group takes the loader's workers, too.
+        if signals.received is not None:
+            raise Interrupted(
+                f"stopped at step {progress.step}; the last saved state is kept, "
+                f"go on with: foveal train --resume {run_folder}",
+                signals.received,
+            ) from error
+        if is_out_of_memory(error):
+            raise _out_of_memory(progress.step, settings) from error
+        raise
+
+
+def _out_of_memory(step: int, settings: Training) -> UsageError:
+    """What to lower: the settings ask for more than the device has."""
+    ways = []
+    if settings.batch_size > 1:
+        ways.append(f"training.batch_size (now {settings.batch_size}; training.accumulate makes up for it)")
+    ways.append("data.image_size")
+    bf16 = ", or set training.precision=bf16" if settings.precision == "fp32" else ""
+    return UsageError(
+        f"out of memory on {device_type(settings.device)} at step {step + 1}: lower {' or '.join(ways)}{bf16}; "
+        "foveal doctor CONFIG --memory says what a step takes"
     )
 
 

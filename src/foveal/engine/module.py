@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,9 @@ from foveal.engine.guard import (
 from foveal.engine.meter import EpochTotals, Meter
 from foveal.engine.optim import RunLength, build_optimizer, gradient_norm, schedule_factor, set_rate
 from foveal.engine.progress import Progress
-from foveal.types import Batch, BatchDetections, Criterion, Evaluator, LossOutput
+from foveal.engine.validation import Postprocess, Validation, total_of
+from foveal.types import Batch, Criterion, Evaluator, LossOutput
 
-Postprocess = Callable[[Any, tuple[int, int]], BatchDetections]
-"""(outputs, (height, width) of the canvas) -> detections."""
 INSPECT_EVERY = 10
 """Steps between two looks at what costs something to know; every row of metrics.csv has one in it."""
 
@@ -58,8 +57,6 @@ class TrainingModule(pl.LightningModule):
         self.automatic_optimization = False
         self.model = model
         self.criterion = criterion
-        self.postprocess = postprocess
-        self.evaluator = evaluator
         self.settings = settings
         self.length = length
         self.run_progress = progress
@@ -70,7 +67,7 @@ class TrainingModule(pl.LightningModule):
         self.resumed: Mapping[str, Any] = {}
         """State to take up where its owner comes to life; empty in a fresh run."""
         self.loss_names: tuple[str, ...] = ()
-        self._validation = Meter()
+        self._validation = Validation(postprocess, evaluator)
         self._pending: list[tuple[Batch, LossOutput]] = []
         self._parameters_to_clip = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._verdict: Verdict | None = None
@@ -124,7 +121,7 @@ class TrainingModule(pl.LightningModule):
         inspects = self.run_progress.step % INSPECT_EVERY == 0
         with self._gradients_shared(ends_step):
             losses = self._losses(self.model(batch.images), batch, inspects)
-            total = torch.stack([value.float() for value in losses.losses.values()]).sum()
+            total = total_of(losses)
             self.manual_backward(total / self.length.group_size(at))
         self.meter.add({"loss": total, **losses.losses, **losses.stats})
         self.loss_names = tuple(losses.losses)
@@ -220,28 +217,16 @@ class TrainingModule(pl.LightningModule):
     # ------------------------------------------------------------ validation
 
     def on_validation_epoch_start(self) -> None:
-        self._validation.reset()
-        if self.evaluator is not None:
-            self.evaluator.reset()
+        self._validation.begin()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Losses and detections of one validation batch."""
         outputs = self.model(batch.images)
-        losses = self._losses(outputs, batch)
-        total = torch.stack([value.float() for value in losses.losses.values()]).sum()
-        self._validation.add({"loss": total, **losses.losses}, weight=len(batch.images))
-        if self.evaluator is not None:
-            height, width = batch.images.shape[-2:]
-            with torch.autocast(self.device.type, enabled=False):
-                detections = self.postprocess(outputs, (height, width))
-            self.evaluator.update(BatchDetections(*(part.cpu() for part in detections)), batch)
+        self._validation.add(outputs, self._losses(outputs, batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Metrics of the evaluator as they come, then the mean losses as ``val_<name>``."""
-        computed = dict(self.evaluator.compute()) if self.evaluator is not None else {}
-        losses = {f"val_{name}": value for name, value in self._validation.means().items()}
         # Processes must agree on what is best and when to stop: the first one's numbers count.
-        self.metrics = self.trainer.strategy.broadcast({**computed, **losses})
+        self.metrics = self.trainer.strategy.broadcast(self._validation.result())
 
     # ------------------------------------------------------------ state
 

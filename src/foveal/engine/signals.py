@@ -44,6 +44,10 @@ class StopSignals:
         for number in self._before:
             signal.signal(number, self._note)
 
+    def stopped(self) -> bool:
+        """Whether a signal came."""
+        return self.received is not None
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             # A loader process that was forked while we watch: it must die of SIGTERM as ever.

@@ -18,7 +18,7 @@ from foveal.data.loader import make_loader
 from foveal.errors import DataError
 from foveal.heads.anchor_decoupled.targets import assign
 from foveal.models.detector import Detector
-from foveal.runtime.predictor import canvas_of, load_inference
+from foveal.runtime.model_file import canvas_of, load_inference
 from foveal.runtime.validation_set import validation_set
 from foveal.types import BACKGROUND
 

@@ -71,12 +71,12 @@ def match_class(
     mine = mine[np.argsort(-detections.scores[mine], kind="stable")]
     place_of = {image_id: place for place, image_id in enumerate(ground_truth.image_ids.tolist())}
     correct, counted = np.zeros(len(mine), dtype=bool), np.ones(len(mine), dtype=bool)
-    ids = detections.image_ids[mine]
-    for image_id in np.unique(ids).tolist():
+    by_picture = np.argsort(detections.image_ids[mine], kind="stable")
+    ids, starts = np.unique(detections.image_ids[mine][by_picture], return_index=True)
+    for image_id, ranked in zip(ids.tolist(), np.split(by_picture, starts[1:]), strict=False):
         place = place_of[image_id]
         rows = np.arange(ground_truth.offsets[place], ground_truth.offsets[place + 1])
         rows = rows[ground_truth.labels[rows] == label]
-        ranked = np.flatnonzero(ids == image_id)
         if len(rows):
             iou = _iou(detections.boxes[mine[ranked]], ground_truth.boxes[rows])
             correct[ranked], counted[ranked] = _match_picture(iou, ground_truth.crowd[rows], iou_threshold)

@@ -1,7 +1,7 @@
 """The twelve COCO numbers of a set of detections, equal to pycocotools to the last bit.
 
-This is the only file that knows hotcoco. Columns go in and columns come out; the means over them are taken
-here, in pycocotools' order of summation, so that the figures are the same and not merely close.
+The means over COCO's tables are taken in pycocotools' order of summation, so that the figures are the same and not
+merely close.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import hotcoco
 import numpy as np
 import torch
 
 from foveal.errors import DataError, DivergedError
+from foveal.metrics.coco_tables import CocoTables, CocoTruth
 from foveal.metrics.columns import DetectionColumns, DetectionStore, to_xywh
+from foveal.metrics.matching import AREAS
 from foveal.ops.letterbox import undo_boxes
 from foveal.types import Array, Batch, BatchDetections, GroundTruth
 
@@ -64,14 +65,13 @@ class CocoEvaluator:
             raise ValueError(f"max_detections must be at least 1, got {max_detections}")
         self.ground_truth = ground_truth
         self.max_detections = max_detections
-        self._class_ids = np.asarray(ground_truth.classes.ids, dtype=np.int64)
-        self._truth: hotcoco.COCO | None = None
+        self._truth: CocoTruth | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget all detections."""
         self._store = DetectionStore(self.ground_truth)
-        self._tables: _Tables | None = None
+        self._tables: CocoTables | None = None
 
     def update(self, detections: BatchDetections, batch: Batch) -> None:
         """Add a batch of detections in canvas pixels; of each picture the first ``count`` places.
@@ -159,8 +159,7 @@ class CocoEvaluator:
         for index, (name, class_id) in enumerate(zip(*truth.classes, strict=True)):
             areas = truth.area[(truth.labels == index) & ~truth.crowd]
             small, medium, large = (
-                int(((areas >= low**2) & (areas <= high**2)).sum())
-                for low, high in ((0, 32), (32, 96), (96, np.inf))
+                int(((areas >= low) & (areas <= high)).sum()) for low, high in AREAS.values()
             )
             k = tables.class_ids.index(class_id)
             by_size = (_mean(tables.precision[:, :, k, size, top]) for size in (_SMALL, _MEDIUM, _LARGE))
@@ -170,7 +169,7 @@ class CocoEvaluator:
     def to_coco(self) -> list[dict[str, Any]]:
         """The detections as COCO results: ``image_id, category_id, bbox`` (x, y, w, h) and ``score``."""
         columns = self.columns()
-        ids = self._class_ids[columns.labels].tolist()
+        ids = np.asarray(self.ground_truth.classes.ids, dtype=np.int64)[columns.labels].tolist()
         boxes = to_xywh(columns.boxes).tolist()
         rows = zip(columns.image_ids.tolist(), ids, boxes, columns.scores.tolist(), strict=True)
         return [{"image_id": i, "category_id": c, "bbox": b, "score": s} for i, c, b, s in rows]
@@ -178,14 +177,12 @@ class CocoEvaluator:
     def _limits(self) -> tuple[int, int, int, int]:
         return self.max_detections, 100, 10, 1
 
-    def _evaluated(self) -> _Tables:
+    def _evaluated(self) -> CocoTables:
         if self._tables is None:
             if self._truth is None:
-                self._truth = _truth_to_hotcoco(self.ground_truth)
+                self._truth = CocoTruth(self.ground_truth)
             limits = sorted({min(n, self.max_detections) for n in self._limits()})
-            found = self.columns()
-            found = found._replace(image_ids=_image_numbers(self.ground_truth, found.image_ids))
-            self._tables = _evaluate(self._truth, found, self._class_ids, limits)
+            self._tables = self._truth.tables(self.columns(), limits)
         return self._tables
 
 
@@ -202,13 +199,15 @@ def evaluate_coco(
     for place, row in enumerate(results):
         try:
             x, y, width, height = (float(value) for value in row["bbox"])
-            category, image_id, score = row["category_id"], int(row["image_id"]), float(row["score"])
+            label, image_id, score = index.get(row["category_id"]), int(row["image_id"]), float(row["score"])
         except (KeyError, TypeError, ValueError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise DataError(f"result {place}: {what}; COCO results need {_RESULT_FIELDS}") from None
-        if category not in index:
-            raise DataError(f"result {place}: category_id {category} is no class of the ground truth")
-        entry = ([x, y, x + width, y + height], score, index[category])
+        if label is None:
+            raise DataError(
+                f"result {place}: category_id {row['category_id']} is no class of the ground truth"
+            )
+        entry = ([x, y, x + width, y + height], score, label)
         pictures.setdefault(image_id, []).append(entry)
     for image_id, entries in pictures.items():
         evaluator.add(image_id, *zip(*entries, strict=True))
@@ -216,51 +215,6 @@ def evaluate_coco(
 
 
 _RESULT_FIELDS = "image_id, category_id, bbox [x, y, w, h] and score"
-
-
-class _Tables(NamedTuple):
-    """COCO's accumulated tables; -1 where there is nothing to find."""
-
-    precision: Array
-    """[T, R, K, areas, limits]: IoU thresholds, recalls, classes."""
-    recall: Array
-    """[T, K, areas, limits]."""
-    class_ids: list[int]
-    limits: list[int]
-
-
-def _image_numbers(truth: GroundTruth, image_ids: Array) -> Array:
-    """1..P in the order of the pictures' ids: results go in as float64, which holds no id over 2**53."""
-    return np.searchsorted(np.sort(truth.image_ids), image_ids) + 1
-
-
-def _truth_to_hotcoco(truth: GroundTruth) -> hotcoco.COCO:
-    numbers = _image_numbers(truth, truth.image_ids)
-    sizes = zip(numbers.tolist(), truth.heights.tolist(), truth.widths.tolist(), strict=True)
-    return hotcoco.COCO.from_arrays(
-        [{"id": i, "height": h, "width": w} for i, h, w in sizes],
-        [{"id": i, "name": name} for name, i in zip(*truth.classes, strict=True)],
-        np.repeat(numbers, np.diff(truth.offsets)),
-        np.asarray(truth.classes.ids, dtype=np.int64)[truth.labels],
-        to_xywh(truth.boxes),
-        # An annotation of id 0 counts as no match in COCO's tables, whatever it is matched with.
-        ids=np.arange(1, len(truth.labels) + 1),
-        area=np.asarray(truth.area, dtype=np.float64),
-        iscrowd=truth.crowd.astype(np.int64),
-    )
-
-
-def _evaluate(truth: hotcoco.COCO, found: DetectionColumns, class_ids: Array, limits: list[int]) -> _Tables:
-    rows = np.column_stack(
-        [found.image_ids, to_xywh(found.boxes), found.scores, class_ids[found.labels]],
-    ).astype(np.float64)
-    evaluation = hotcoco.COCOeval(truth, truth.load_res(rows), "bbox")
-    evaluation.params.max_dets = limits
-    evaluation.evaluate()
-    evaluation.accumulate()
-    tables = evaluation.eval
-    assert tables is not None
-    return _Tables(tables["precision"], tables["recall"], list(evaluation.params.cat_ids), limits)
 
 
 def _mean(values: Array) -> float | None:

@@ -108,11 +108,12 @@ def _column(values: Any) -> Array:
 
 
 def _unique(ids: Sequence[int], what: str) -> frozenset[int]:
-    unique = frozenset(ids)
-    if len(unique) != len(ids):
-        twice = next(i for place, i in enumerate(ids) if i in ids[:place])
-        raise DataError(f"{what} {twice} occurs twice in the ground truth; ids must differ")
-    return unique
+    seen: set[int] = set()
+    for one in ids:
+        if one in seen:
+            raise DataError(f"{what} {one} occurs twice in the ground truth; ids must differ")
+        seen.add(one)
+    return frozenset(seen)
 
 
 def _check_values(image_id: int, part: tuple[Array, Array, Array], classes: ClassNames) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -51,24 +51,32 @@ def confusion_matrix(
     counts = np.zeros((classes + 1, classes + 1), dtype=np.int64)
     right = kept & (matching.found[0] != NONE)
     np.add.at(counts, (matching.labels[right], matching.labels[right]), 1)
-    left = ~truth.crowd.copy()
+    left = ~truth.crowd
     left[matching.found[0][right]] = False
-    # Best score first over the whole matching, so within each picture too.
     wrong = np.flatnonzero(kept & ~right & ~matching.ignored[0])
-    for place in wrong.tolist():
-        picture, label = matching.pictures[place], matching.labels[place]
+    for picture, places in _by_picture(matching.pictures, wrong):
         boxes = np.arange(truth.offsets[picture], truth.offsets[picture + 1])
-        boxes = boxes[left[boxes] & (truth.labels[boxes] != label)]
-        row = matching.rows[place : place + 1]
-        overlaps = box_overlaps(found.boxes[row], truth.boxes[boxes], truth.crowd[boxes])[0]
-        if len(boxes) and overlaps.max() >= iou:
-            taken = boxes[overlaps.argmax()]
-            left[taken] = False
-            counts[truth.labels[taken], label] += 1
-        else:
-            counts[classes, label] += 1
+        overlaps = box_overlaps(found.boxes[matching.rows[places]], truth.boxes[boxes], truth.crowd[boxes])
+        labels = matching.labels[places]
+        overlaps[labels[:, None] == truth.labels[boxes][None]] = 0.0
+        for label, row in zip(labels.tolist(), overlaps, strict=True):
+            free = np.where(left[boxes], row, 0.0)
+            if free.max(initial=0.0) >= iou:
+                taken = boxes[free.argmax()]
+                left[taken] = False
+                counts[truth.labels[taken], label] += 1
+            else:
+                counts[classes, label] += 1
     counts[:classes, classes] = np.bincount(truth.labels[left], minlength=classes)
     return Confusion(truth.classes.names, counts)
+
+
+def _by_picture(pictures: Array, places: Array) -> Iterator[tuple[int, Array]]:
+    """(picture, its places, best score first) for the pictures of these places of a matching."""
+    order = places[np.argsort(pictures[places], kind="stable")]
+    if len(order):
+        found, starts = np.unique(pictures[order], return_index=True)
+        yield from zip(found.tolist(), np.split(order, starts[1:]), strict=True)
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -24,6 +24,7 @@ that no detection finds, nor would with class or location mended."""
 ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 CORRECT, IGNORED = "correct", "ignored"
 IOU, BACKGROUND_IOU = 0.5, 0.1
+"""From where a detection is right; below which it is on nothing."""
 
 
 class ClassErrors(NamedTuple):
@@ -75,16 +76,14 @@ class _Judged(NamedTuple):
     """[N] bool: boxes that no detection finds; those of ``missed`` and those with a champion."""
 
 
-def split_errors(
-    truth: GroundTruth, found: DetectionColumns, iou: float = IOU, background_iou: float = BACKGROUND_IOU
-) -> ErrorSplit:
+def split_errors(truth: GroundTruth, found: DetectionColumns, matching: Matching | None = None) -> ErrorSplit:
     """Sort all wrong detections into kinds and price each kind.
 
-    iou: from where a detection is right; background_iou: below which it is on nothing. A class of which every box
-    is mended away has an AP of 1 without a detection, else of 0.
+    matching: at ``IOU``, where it has been made already. A class of which every box is mended away has an AP of 1
+    without a detection, else of 0.
     """
-    matching = match_detections(truth, found, (iou,))
-    judged = _judge(truth, found, matching, iou, background_iou)
+    matching = matching or match_detections(truth, found, (IOU,))
+    judged = _judge(truth, found, matching)
     names = truth.classes.names
     positives = matching.positives.sum(axis=0)
     base = _ap(truth, matching, judged, ())
@@ -126,14 +125,12 @@ def split_errors(
 def mended_ap50(truth: GroundTruth, found: DetectionColumns, kinds: Collection[str]) -> float | None:
     """AP50 in [0, 1] with all errors of these kinds mended together; None where there is no box to find."""
     matching = match_detections(truth, found, (IOU,))
-    judged = _judge(truth, found, matching, IOU, BACKGROUND_IOU)
+    judged = _judge(truth, found, matching)
     known = matching.positives.sum(axis=0) > 0
     return _mean(_ap(truth, matching, judged, kinds), known) if known.any() else None
 
 
-def _judge(
-    truth: GroundTruth, found: DetectionColumns, matching: Matching, iou: float, background_iou: float
-) -> _Judged:
+def _judge(truth: GroundTruth, found: DetectionColumns, matching: Matching) -> _Judged:
     count = len(matching.scores)
     kinds = np.full(count, "background", dtype="<U10")
     boxes, overlaps = np.full(count, NONE, dtype=np.int64), np.zeros(count)
@@ -148,7 +145,7 @@ def _judge(
         if len(near):
             table = box_overlaps(found.boxes[matching.rows[mine]], truth.boxes[near], truth.crowd[near])
             same = matching.labels[mine][:, None] == truth.labels[near][None]
-            kinds[mine], places, overlaps[mine] = _kinds(table, same, ~unfound[near], iou, background_iou)
+            kinds[mine], places, overlaps[mine] = _kinds(table, same, ~unfound[near])
             boxes[mine] = near[places]
     right = matching.found[0] != NONE
     kinds[right], boxes[right] = CORRECT, matching.found[0][right]
@@ -163,19 +160,17 @@ def _judge(
     return _Judged(kinds, boxes, overlaps, champions, missed, unfound)
 
 
-def _kinds(
-    table: Array, same: Array, taken: Array, iou: float, background_iou: float
-) -> tuple[Array, Array, Array]:
+def _kinds(table: Array, same: Array, taken: Array) -> tuple[Array, Array, Array]:
     """Kind, place of its box and IoU of one picture's detections, as if none were right.
 
     The order of the questions is TIDE's: location, class, duplicate, background, and both for the rest.
     """
     own, other, found = table * same, table * ~same, table * (same & taken)
     questions = [
-        ("location", own, (own.max(axis=1) >= background_iou) & (own.max(axis=1) < iou)),
-        ("class", other, other.max(axis=1) >= iou),
-        ("duplicate", found, found.max(axis=1) >= iou),
-        ("background", table, table.max(axis=1) < background_iou),
+        ("location", own, (own.max(axis=1) >= BACKGROUND_IOU) & (own.max(axis=1) < IOU)),
+        ("class", other, other.max(axis=1) >= IOU),
+        ("duplicate", found, found.max(axis=1) >= IOU),
+        ("background", table, table.max(axis=1) < BACKGROUND_IOU),
         ("both", table, np.ones(len(table), dtype=bool)),
     ]
     answers = [question[2] for question in questions]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,12 @@ COCO_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = 100
 """Detections per picture and class that COCO looks at, best first."""
 NONE = -1
+AREAS: dict[str, tuple[float, float]] = {
+    "small": (0, 32**2),
+    "medium": (32**2, 96**2),
+    "large": (96**2, 1e10),
+}
+"""COCO's sizes: least and largest area in the original picture's pixels, both ends within."""
 
 
 class Matching(NamedTuple):
@@ -36,7 +44,8 @@ class Matching(NamedTuple):
     found: Array
     """[T, D] int64: row of the box that it finds, or ``NONE``."""
     ignored: Array
-    """[T, D] bool: it finds no box and lies on a crowd of its class, so that it counts neither way."""
+    """[T, D] bool: it counts neither way, as all it finds is a box that is none to find (a crowd, or of another
+    size than asked for), or as it finds nothing and is of another size itself."""
     positives: Array
     """[P, K] int64: boxes there are to find."""
     thresholds: Array
@@ -46,28 +55,48 @@ class Matching(NamedTuple):
         """Places of one class's detections, best first."""
         return np.flatnonzero(self.labels == label)
 
+    def at(self, threshold: int) -> Matching:
+        """The same at one of the thresholds, by its place."""
+        only = slice(threshold, threshold + 1)
+        return self._replace(
+            found=self.found[only], ignored=self.ignored[only], thresholds=self.thresholds[only]
+        )
+
 
 def match_detections(
     truth: GroundTruth,
     found: DetectionColumns,
     thresholds: Array | tuple[float, ...] = (0.5,),
     max_detections: int = MAX_DETECTIONS,
+    area: tuple[float, float] | None = None,
 ) -> Matching:
     """Match all detections to the boxes of their class and picture (the rule of pycocotools' ``evaluateImg``).
 
     Best score first, each detection takes the box that it overlaps most of those not yet taken, where that IoU is
-    at least the threshold; else it is ignored where so much of it lies on a crowd box. Every detection's picture
-    must be in the truth, as ``DetectionStore`` sees to.
+    at least the threshold; else it is ignored where it takes a crowd box so (which many may) or one of another
+    size than ``area``, one of ``AREAS``. Every detection's picture must be in the truth, as ``DetectionStore``
+    sees to.
     """
     limits = np.minimum(np.asarray(thresholds, dtype=np.float64), 1 - 1e-10)
     parts = [_Part.empty(len(limits))]
+    real = ~truth.crowd if area is None else ~truth.crowd & _within(truth.area, area)
+    holders = np.repeat(np.arange(len(truth.image_ids)), np.diff(truth.offsets))
     counts = np.zeros((len(truth.image_ids), len(truth.classes.names)), dtype=np.int64)
+    np.add.at(counts, (holders[real], truth.labels[real]), 1)
     for picture, rows in detections_by_picture(truth, found):
-        boxes = np.arange(truth.offsets[picture], truth.offsets[picture + 1])
-        np.add.at(counts[picture], truth.labels[boxes][~truth.crowd[boxes]], 1)
         rows, ranks = _best(rows, found, max_detections)
         if len(rows):
-            matched, ignored = _match_picture(truth, found, boxes, rows, limits)
+            boxes = slice(truth.offsets[picture], truth.offsets[picture + 1])
+            overlaps = box_overlaps(found.boxes[rows], truth.boxes[boxes], truth.crowd[boxes])
+            overlaps[found.labels[rows][:, None] != truth.labels[boxes][None]] = 0.0
+            matched = _match_picture(overlaps, real[boxes], truth.crowd[boxes], limits)
+            matched[matched != NONE] += boxes.start
+            ignored = matched != NONE
+            ignored[ignored] = ~real[matched[ignored]]
+            matched[ignored] = NONE
+            if area is not None:
+                other = ~_within(to_xywh(found.boxes[rows])[:, 2:].prod(axis=1), area)
+                ignored |= (matched == NONE) & other
             parts.append(_Part(rows, np.full(len(rows), picture), ranks, matched, ignored))
     rows, pictures, ranks = (np.concatenate([part[i] for part in parts]) for i in range(3))
     matched, ignored = (np.concatenate([part[i] for part in parts], axis=1) for i in (3, 4))
@@ -137,23 +166,35 @@ def _best(rows: Array, found: DetectionColumns, limit: int) -> tuple[Array, Arra
     return rows[ranks < limit], ranks[ranks < limit]
 
 
-def _match_picture(
-    truth: GroundTruth, found: DetectionColumns, boxes: Array, rows: Array, limits: Array
-) -> tuple[Array, Array]:
-    """``found`` and ``ignored`` of one picture's detections, best first: [T, D] each."""
-    crowd = truth.crowd[boxes]
-    overlaps = box_overlaps(found.boxes[rows], truth.boxes[boxes], crowd)
-    overlaps[found.labels[rows][:, None] != truth.labels[boxes][None]] = 0.0
-    plain, real = overlaps[:, ~crowd], boxes[~crowd]
-    matched = np.full((len(limits), len(rows)), NONE, dtype=np.int64)
-    free = np.ones((len(limits), len(real)), dtype=bool)
-    if len(real):
-        for row in np.flatnonzero((plain >= limits.min()).any(axis=1)):
-            reach = np.where(free, plain[row], -1.0)
-            # Of equal overlaps pycocotools takes the last.
-            best = len(real) - 1 - reach[:, ::-1].argmax(axis=1)
-            hit = np.flatnonzero(reach[np.arange(len(limits)), best] >= limits)
-            matched[hit, row] = real[best[hit]]
-            free[hit, best[hit]] = False
-    on_crowd = overlaps[:, crowd].max(axis=1, initial=0.0)
-    return matched, (matched == NONE) & (on_crowd[None] >= limits[:, None])
+def _match_picture(overlaps: Array, real: Array, crowd: Array, limits: Array) -> Array:
+    """[T, D] column of the box that each of one picture's detections, best first, takes; or ``NONE``.
+
+    overlaps: [D, M]; real, crowd: [M] bool, boxes that are to be found, and those that many may take.
+    """
+    matched = np.full((len(limits), len(overlaps)), NONE, dtype=np.int64)
+    # Any box that is to be found comes before all that are not.
+    order = np.argsort(~real, kind="stable")
+    rows, places = np.nonzero(overlaps[:, order] >= limits.min())
+    columns = order[places]
+    pairs = zip(rows.tolist(), columns.tolist(), overlaps[rows, columns].tolist(), strict=True)
+    near = [(row, [pair[1:] for pair in group]) for row, group in groupby(pairs, key=itemgetter(0))]
+    is_real, is_crowd = real.tolist(), crowd.tolist()
+    for t, limit in enumerate(limits.tolist()):
+        taken: set[int] = set()
+        for row, candidates in near:
+            best, most = NONE, limit
+            for column, overlap in candidates:
+                if best != NONE and is_real[best] and not is_real[column]:
+                    break
+                # Of equal overlaps pycocotools takes the last.
+                if overlap >= most and column not in taken:
+                    best, most = column, overlap
+            if best != NONE:
+                matched[t, row] = best
+                if not is_crowd[best]:
+                    taken.add(best)
+    return matched
+
+
+def _within(areas: Array, area: tuple[float, float]) -> Array:
+    return np.asarray((areas >= area[0]) & (areas <= area[1]))

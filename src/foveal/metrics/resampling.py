@@ -29,18 +29,24 @@ def class_precision(matching: Matching, label: int, weights: Array) -> Array:
     right and one wrong, come in another order.)
     """
     mine = matching.of_class(label)
+    mine = mine[~matching.ignored[:, mine].all(axis=0)]
     table = np.full((len(weights), len(matching.thresholds)), np.nan)
     positives = weights @ matching.positives[:, label]
+    known = np.flatnonzero(positives)
     step = max(1, _CHUNK // max(len(mine), 1))
-    for start in range(0, len(weights), step):
-        some = slice(start, start + step)
+    for start in range(0, len(known), step):
+        some = known[start : start + step]
         counts = weights[some].astype(np.int32)[:, matching.pictures[mine]]
-        seen = np.cumsum(counts, axis=1)
+        seen = np.cumsum(counts, axis=1, dtype=np.int32)
+        needed = _needed(positives[some])
         for t in range(len(matching.thresholds)):
-            correct = matching.found[t, mine] != NONE
-            passed = matching.ignored[t, mine]
-            counted = seen - np.cumsum(counts * passed, axis=1) if passed.any() else seen
-            table[some, t] = _average_precision(counted[:, correct], counts[:, correct], positives[some])
+            right = np.flatnonzero(matching.found[t, mine] != NONE)
+            counted = seen[:, right]
+            if len(passed := np.flatnonzero(matching.ignored[t, mine])):
+                over = np.cumsum(counts[:, passed], axis=1, dtype=np.int32)
+                before = np.searchsorted(passed, right)
+                counted[:, before > 0] -= over[:, before[before > 0] - 1]
+            table[some, t] = _average_precision(counted, counts[:, right], needed)
     return table
 
 
@@ -53,14 +59,26 @@ def over_classes(tables: Array) -> Array:
     return mean
 
 
-def _average_precision(seen: Array, counts: Array, positives: Array) -> Array:
-    """[S] from the correct detections, best first: their weights [S, R], and those of all up to each [S, R]."""
-    right = np.cumsum(counts, axis=1)
+def _needed(positives: Array) -> Array:
+    """[S, 101] how many boxes have to be found for each recall: the least c with c / positives >= recall."""
+    whole = positives[:, None]
+    needed = np.ceil(RECALLS * whole).astype(np.int64)
+    # The product is rounded, and what counts is the quotient, as in pycocotools.
+    needed -= (needed > 0) & ((needed - 1) / whole >= RECALLS)
+    needed += needed / whole < RECALLS
+    return needed
+
+
+def _average_precision(seen: Array, counts: Array, needed: Array) -> Array:
+    """[S] from the right detections, best first: their weights [S, R], and those of all up to each [S, R]."""
+    right = np.cumsum(counts, axis=1, dtype=np.int64)
     precision = np.divide(right, seen, out=np.zeros(seen.shape), where=seen > 0)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    envelope = np.concatenate([envelope, np.zeros((len(counts), 1))], axis=1)
-    values = np.full(len(counts), np.nan)
-    for draw in np.flatnonzero(positives > 0):
-        reached = np.searchsorted(right[draw] / positives[draw], RECALLS, side="left")
-        values[draw] = envelope[draw, reached].mean()
+    envelope = np.pad(envelope, ((0, 0), (0, 1)))
+    # One search for all draws: each has a range of whole numbers of its own.
+    draws, found = right.shape
+    shift = np.arange(draws)[:, None] * (max(int(right.max(initial=0)), int(needed.max(initial=0))) + 1)
+    reached = np.searchsorted((right + shift).ravel(), (needed + shift).ravel()).reshape(needed.shape)
+    reached -= np.arange(draws)[:, None] * found
+    values: Array = np.take_along_axis(envelope, reached, axis=1).mean(axis=1)
     return values

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import nms
 
@@ -26,6 +29,8 @@ def suppress(
     class_agnostic: a kept box drops boxes of every class. Score 0 marks an empty place and is never kept.
     Results are sorted by score and padded with zeros to ``detections_per_img``, None: to as many as candidates.
     """
+    if torch.compiler.is_compiling():
+        return suppress_in_graph(candidates, nms_thresh, class_agnostic, detections_per_img, kept_by_nms)
     batch, places = candidates.scores.shape
     limit = places if detections_per_img is None else detections_per_img
     boxes = candidates.boxes.new_zeros(batch, limit, 4)
@@ -33,15 +38,75 @@ def suppress(
     labels = candidates.labels.new_zeros(batch, limit)
     count = candidates.labels.new_zeros(batch)
     for i in range(batch):
-        order = candidates.scores[i].argsort(descending=True, stable=True)
-        order = order[: int((candidates.scores[i] > 0).sum())]
-        sorted_boxes, sorted_labels = candidates.boxes[i][order], candidates.labels[i][order]
-        groups = None if class_agnostic else sorted_labels
-        kept = order[greedy_nms(sorted_boxes, nms_thresh, limit, groups)]
+        groups = None if class_agnostic else candidates.labels[i]
+        kept = _survivors(candidates.boxes[i], candidates.scores[i], groups, nms_thresh, limit)
         n = len(kept)
         boxes[i, :n], scores[i, :n] = candidates.boxes[i][kept], candidates.scores[i][kept]
         labels[i, :n], count[i] = candidates.labels[i][kept], n
     return BatchDetections(boxes, scores, labels, count)
+
+
+def _survivors(boxes: Tensor, scores: Tensor, groups: Tensor | None, nms_thresh: float, limit: int) -> Tensor:
+    """Places of the first ``limit`` survivors among one picture's candidates in any order, best first."""
+    order = scores.argsort(descending=True, stable=True)
+    order = order[: int((scores > 0).sum())]
+    return order[greedy_nms(boxes[order], nms_thresh, limit, None if groups is None else groups[order])]
+
+
+def suppress_in_graph(
+    candidates: Candidates,
+    nms_thresh: float,
+    class_agnostic: bool,
+    detections_per_img: int | None,
+    keep: Callable[[Tensor, Tensor, Tensor, float], Tensor],
+) -> BatchDetections:
+    """``suppress`` for ``torch.compile`` and ``torch.export``: no size of a result depends on a value.
+
+    keep: does what ``kept_by_nms`` does.
+    """
+    boxes, scores, labels = candidates
+    limit = scores.shape[1]
+    if detections_per_img is not None:
+        # A small canvas may have fewer candidates than detections are asked for.
+        limit = detections_per_img
+        boxes, scores, labels = (
+            F.pad(boxes, (0, 0, 0, limit)),
+            F.pad(scores, (0, limit)),
+            F.pad(labels, (0, limit)),
+        )
+    groups = torch.zeros_like(labels) if class_agnostic else labels
+    kept = keep(boxes, scores, groups, nms_thresh)
+    best, place = torch.where(kept, scores, 0.0).topk(limit, dim=1)
+    taken = best > 0
+    found = boxes.gather(1, place[:, :, None].expand(-1, -1, 4))
+    return BatchDetections(
+        torch.where(taken[:, :, None], found, 0.0),
+        best,
+        torch.where(taken, labels.gather(1, place), 0),
+        taken.sum(dim=1),
+    )
+
+
+@torch.library.custom_op("foveal::kept_by_nms", mutates_args=())
+def kept_by_nms(boxes: Tensor, scores: Tensor, groups: Tensor, nms_thresh: float) -> Tensor:
+    """Which candidates of each picture survive greedy NMS: [B, C] bool.
+
+    boxes: [B, C, 4]. scores: [B, C], 0 is an empty place. groups: [B, C] int64. One operator, so that a graph
+    holds it as a whole and an export can put the runtime's own NMS in its place.
+    """
+    kept = torch.zeros_like(scores, dtype=torch.bool)
+    for i in range(len(scores)):
+        kept[i, _survivors(boxes[i], scores[i], groups[i], nms_thresh, scores.shape[1])] = True
+    return kept
+
+
+@kept_by_nms.register_fake
+def _(boxes: Tensor, scores: Tensor, groups: Tensor, nms_thresh: float) -> Tensor:
+    return torch.empty_like(scores, dtype=torch.bool)
+
+
+KEPT_BY_NMS = torch.ops.foveal.kept_by_nms.default
+"""The operator, as a graph holds it."""
 
 
 def greedy_nms(boxes: Tensor, nms_thresh: float, limit: int, groups: Tensor | None = None) -> Tensor:

@@ -45,13 +45,18 @@ def check_choice(backend: str, precision: str, device: str) -> None:
     if precision not in POSSIBLE[backend]:
         able = " or ".join(name for name, values in POSSIBLE.items() if precision in values)
         raise UsageError(f"backend {backend} cannot run in {precision}; take --backend {able}")
+    check_installed(backend, precision)
+    if backend != "torch" and device not in ("auto", "cpu"):
+        raise UsageError(f"backend {backend} runs on the CPU, not on {device}; take --backend torch")
+
+
+def check_installed(backend: str, precision: str = "fp32") -> None:
+    """UsageError where a package that this choice needs is missing."""
     missing = missing_packages(backend, precision)
     if missing:
         raise UsageError(
             f"backend {backend} in {precision} needs {', '.join(missing)}: pip install 'foveal[export]'"
         )
-    if backend != "torch" and device not in ("auto", "cpu"):
-        raise UsageError(f"backend {backend} runs on the CPU, not on {device}; take --backend torch")
 
 
 def missing_packages(backend: str, precision: str) -> list[str]:

@@ -8,8 +8,8 @@ from torch import Tensor
 from foveal.runtime.graph import Run
 
 
-def onnxruntime_run(graph: bytes) -> Run:
-    """An ONNX graph in float32, on as many threads as torch uses."""
+def onnxruntime_run(graph: bytes, name: str = "x") -> Run:
+    """An ONNX graph with an input of that name, as it is, on as many threads as torch uses."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -19,6 +19,6 @@ def onnxruntime_run(graph: bytes) -> Run:
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def run(x: Tensor) -> list[Tensor]:
-        return [torch.from_numpy(output) for output in session.run(None, {"x": x.numpy()})]
+        return [torch.from_numpy(output) for output in session.run(None, {name: x.numpy()})]
 
     return run

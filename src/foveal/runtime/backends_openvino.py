@@ -6,9 +6,10 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +19,10 @@ from foveal.errors import UsageError
 from foveal.runtime.graph import Run
 
 
-def openvino_run(graph: bytes, precision: str, examples: Sequence[Tensor] = (), in_float: int = 0) -> Run:
-    """An ONNX graph, on as many threads as torch uses. Outputs lie in OpenVINO's own memory.
+def openvino_run(
+    graph: bytes | Path, precision: str, examples: Sequence[Tensor] = (), in_float: int = 0
+) -> Run:
+    """An ONNX graph, or OpenVINO's file, on as many threads as torch uses. Outputs lie in OpenVINO's own memory.
 
     examples: inputs to calibrate int8 on. in_float: the first outputs, so many, whose last convolution int8
     leaves alone. UsageError for bf16 where the processor has no such arithmetic.
@@ -66,10 +69,8 @@ def quantise(model: Any, examples: Sequence[Tensor], in_float: int) -> Any:
 
     The rounding of a last convolution would go straight into scores and boxes.
     """
-    nncf = import_nncf()
     last = [_convolution_before(output).get_friendly_name() for output in model.outputs[:in_float]]
-    # Its progress goes to a person, not into a file that takes our output.
-    with redirect_stdout(sys.stderr if sys.stderr.isatty() else io.StringIO()):
+    with quiet_nncf() as nncf:
         quantised = nncf.quantize(
             model,
             nncf.Dataset([x.contiguous().numpy() for x in examples]),
@@ -79,6 +80,14 @@ def quantise(model: Any, examples: Sequence[Tensor], in_float: int) -> Any:
     for output in quantised.outputs[in_float:]:
         _give_out_rounded(output)
     return quantised
+
+
+@contextmanager
+def quiet_nncf() -> Iterator[Any]:
+    """NNCF, whose progress goes to a person, and not into a file that takes our output."""
+    nncf = import_nncf()
+    with redirect_stdout(sys.stderr if sys.stderr.isatty() else io.StringIO()):
+        yield nncf
 
 
 def import_nncf() -> Any:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from foveal.build import build_records
-from foveal.checkpoint.format import CheckpointHeader
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.config.schema import Data
 from foveal.data.records import Records
 from foveal.errors import DataError, UsageError
@@ -34,9 +34,22 @@ def calibration_images(
     """
     if pictures is None:
         pictures = _training_set(header)
+    try:
+        yield from some_images(pictures, canvas, tiling, CALIBRATION_PICTURES)
+    except DataError as error:
+        raise UsageError(f"int8 has no pictures to calibrate on ({error}): {HINT}") from error
+
+
+def some_images(
+    pictures: Sequence[Picture] | Records, canvas: tuple[int, int], tiling: Tiling | None, most: int
+) -> Iterator[Tensor]:
+    """``most`` of some pictures [1, 3, H, W] uint8 on the canvas, at even distances, without the unreadable.
+
+    tiling: of each picture, one tile. DataError, with the reason, where none can be read.
+    """
     count = len(pictures)
     reason, found = "there are none", 0
-    for i in np.linspace(0, count - 1, min(count, CALIBRATION_PICTURES)).round().astype(int).tolist():
+    for i in np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist():
         try:
             pixels = pictures.load(i) if isinstance(pictures, Records) else load_picture(pictures[i])
         except (DataError, OSError) as error:
@@ -49,7 +62,7 @@ def calibration_images(
         found += 1
         yield place_picture(pixels, canvas)[0][None]
     if not found:
-        raise UsageError(f"int8 has no pictures to calibrate on ({reason}): {HINT}")
+        raise DataError(reason)
 
 
 def _training_set(header: CheckpointHeader) -> Records:

@@ -14,13 +14,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from foveal.runtime.draw import Picture, as_picture, draw_boxes
+from foveal.runtime.draw import Picture, as_picture, draw_on
 from foveal.runtime.palette import class_colour
 
 if TYPE_CHECKING:
     import pandas
     import supervision
 
+SHOWN_SIDE = 1600
+"""Longer side of the picture that a notebook shows: a page holds all that it shows, and screens are no larger."""
 _SHOWN = 20
 """Detections that the text and the table in a notebook list before they say how many more there are."""
 
@@ -116,8 +118,14 @@ class Detections:
         if canvas.size != (self.width, self.height):
             sizes = f"{canvas.width} x {canvas.height} pixels, not {self.width} x {self.height}"
             raise ValueError(f"this is another picture: it is {sizes}")
+        return self.draw_on(canvas)
+
+    def draw_on(self, canvas: Image.Image) -> Image.Image:
+        """Draw on an RGB picture itself, which shows the same in any size; the picture."""
         colours = [class_colour(label) for label in self.labels.tolist()]
-        return draw_boxes(canvas, self.boxes, self.names, self.scores, colours)
+        factors = torch.tensor([canvas.width / self.width, canvas.height / self.height] * 2)
+        draw_on(canvas, self.boxes.cpu() * factors, self.names, self.scores, colours)
+        return canvas
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, ready for JSON; boxes are xyxy."""
@@ -170,8 +178,10 @@ class Detections:
         """A notebook shows the picture where there is one, and else the table below."""
         if self.picture is None:
             return None
+        picture = as_picture(self.picture)
+        picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))  # drawn on after shrinking, so that names can be read
         file = io.BytesIO()
-        self.draw().save(file, "PNG")
+        self.draw_on(picture).save(file, "PNG")
         return file.getvalue()
 
     def _repr_html_(self) -> str | None:

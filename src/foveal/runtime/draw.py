@@ -54,6 +54,19 @@ def draw_boxes(
     are many. ValueError where lengths differ.
     """
     canvas = as_picture(picture)
+    draw_on(canvas, boxes, names, scores, colours, crowd)
+    return canvas
+
+
+def draw_on(
+    canvas: Image.Image,
+    boxes: Any,
+    names: Sequence[str],
+    scores: Any = None,
+    colours: Mapping[str, RGB] | Sequence[RGB] | None = None,
+    crowd: Any = None,
+) -> None:
+    """``draw_boxes`` on an RGB picture itself, which needs no memory for another."""
     rows = _as_rows(boxes)
     labels = _tag_texts(names, scores)
     shades = _box_colours(names, colours)
@@ -70,7 +83,6 @@ def draw_boxes(
     for index in np.argsort(-area, kind="stable"):
         _draw_outline(painter, rows[index], shades[index], style.line, bool(dashed[index]))
     _draw_tags(canvas, rows, labels, shades, style)
-    return canvas
 
 
 def contact_sheet(
@@ -126,7 +138,8 @@ def as_picture(picture: Picture) -> Image.Image:
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim not in (2, 3):
         raise ValueError(f"a picture is [H, W, 3] uint8, not {list(array.shape)} {array.dtype}")
-    return Image.fromarray(array).convert("RGB")
+    image = Image.fromarray(array)
+    return image if image.mode == "RGB" else image.convert("RGB")  # convert copies what is RGB already
 
 
 def _style(height: int, width: int, count: int) -> _Style:

@@ -5,22 +5,14 @@ Maps go in and out as [B, H, W, C]: in that layout rows of logits lie next to ea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from foveal.errors import UsageError
 from foveal.heads.anchor_decoupled import AnchorDecoupledHead
 from foveal.models.detector import Detector
-from foveal.ops.letterbox import STRIDE_MULTIPLE
-
-EXAMPLE_SIZE = (256, 384)
-"""Height and width that a graph is written from: two cells and more on P7, since a size of one stays for ever."""
-MOST = 1_024
-"""Largest batch, side of a picture in units of 32 pixels, and side of a map in units of 32 cells."""
+from foveal.runtime.onnx_writing import EXAMPLE_PICTURES, map_sizes, picture_sizes, write_onnx
 
 Run = Callable[[Tensor], list[Tensor]]
 """A graph, ready to run: its input, contiguous -> its outputs, valid until the next call."""
@@ -73,33 +65,10 @@ class GraphBranches:
 
 def export_class_branch(detector: Detector) -> bytes:
     """ONNX file of the class branch; H and W are multiples of 32."""
-    steps = (STRIDE_MULTIPLE * torch.export.Dim(name, min=2, max=MOST) for name in ("h", "w"))
-    images = torch.zeros(2, 3, *EXAMPLE_SIZE, dtype=torch.uint8)
-    return _export(ClassBranch(detector), images, dict(zip((2, 3), steps, strict=True)))
+    return write_onnx(ClassBranch(detector), EXAMPLE_PICTURES, picture_sizes(), ["x"])
 
 
 def export_box_branch(head: AnchorDecoupledHead) -> bytes:
     """ONNX file of the box branch."""
-    sides = (torch.export.Dim(name, min=1, max=MOST * STRIDE_MULTIPLE) for name in ("h", "w"))
-    x = torch.zeros(2, 7, 9, head.bbox_pred.in_channels)
-    return _export(BoxBranch(head), x, dict(zip((1, 2), sides, strict=True)))
-
-
-def _export(module: nn.Module, example: Tensor, sizes: dict[int, Any]) -> bytes:
-    """ONNX file with input ``x`` and free batch. UsageError where the network cannot be written as a graph."""
-    sizes = {0: torch.export.Dim("batch", min=1, max=MOST), **sizes}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own parts, for its authors
-        try:
-            program = torch.onnx.export(
-                module.eval(), (example,), dynamo=True, verbose=False, input_names=["x"],
-                dynamic_shapes=(sizes,),
-            )  # fmt: skip
-        except torch.onnx.OnnxExporterError as error:
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
-            raise UsageError(
-                f"this network cannot be written as an ONNX graph ({reason}); take --backend torch"
-            ) from error
-    assert program is not None
-    content: bytes = program.model_proto.SerializeToString()
-    return content
+    example = torch.zeros(2, 7, 9, head.bbox_pred.in_channels)
+    return write_onnx(BoxBranch(head), example, map_sizes(), ["x"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,25 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from foveal.data.decode import read_picture, upright_rgb
+from foveal.data.decode import MAX_PIXELS, PictureSize, read_image, read_picture, upright_rgb
 from foveal.errors import DataError, UsageError
 from foveal.ops.letterbox import apply_letterbox, fit_letterbox
+from foveal.runtime.remote import is_remote, read_remote
 from foveal.types import Array, Letterbox
 
 Picture = str | Path | Array | Image.Image
-"""A file, an array [H, W, 3] uint8 RGB, or a PIL picture."""
+"""A file, an address that fsspec knows (``https://...``, ``s3://...``), an array [H, W, 3] uint8 RGB, or a PIL
+picture."""
 
 
-def load_picture(picture: Picture) -> Array:
-    """[H, W, 3] uint8 RGB of a file, an array or a PIL picture."""
+def load_picture(
+    picture: Picture,
+    max_pixels: int = MAX_PIXELS,
+    before_decoding: Callable[[PictureSize], object] | None = None,
+) -> Array:
+    """[H, W, 3] uint8 RGB of a picture. max_pixels, before_decoding: of files, as for ``read_picture``."""
     if isinstance(picture, str | Path):
-        return read_picture(Path(picture))
+        return read_picture(picture, max_pixels, _content(picture), before_decoding)
     if isinstance(picture, Image.Image):
         try:
             return upright_rgb(picture)
@@ -35,8 +42,21 @@ def load_picture(picture: Picture) -> Array:
     return array
 
 
+def load_image(
+    picture: str | Path, max_pixels: int, before_decoding: Callable[[PictureSize], object] | None = None
+) -> Image.Image:
+    """``load_picture`` of a file or an address, as Pillow holds it."""
+    return read_image(picture, max_pixels, _content(picture), before_decoding)
+
+
+def _content(picture: str | Path) -> bytes | None:
+    """What lies at an address; nothing for a file, which is read as it is decoded."""
+    return read_remote(picture) if isinstance(picture, str) and is_remote(picture) else None
+
+
 def place_picture(pixels: Array, canvas: tuple[int, int]) -> tuple[Tensor, Letterbox]:
     """Canvas [3, H, W] uint8 with a picture on it, and how to take boxes back."""
     letterbox = fit_letterbox(pixels.shape[0], pixels.shape[1], canvas)
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+    # Pillow's arrays are read-only, and torch warns of those.
+    image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
     return apply_letterbox(image, letterbox, canvas), letterbox

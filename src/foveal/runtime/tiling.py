@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from foveal.checkpoint.format import CheckpointHeader
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.errors import UsageError
 from foveal.ops.tiles import LARGEST_OVERLAP, Tiling
 

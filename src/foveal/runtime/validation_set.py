@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from foveal.build import build_records
-from foveal.checkpoint.format import CheckpointHeader
-from foveal.config.load import load_config
+from foveal.checkpoint.header import CheckpointHeader
+from foveal.config.load import data_of, load_config
 from foveal.config.schema import Data, Source
 from foveal.data.layout import Part, find_layout
 from foveal.data.layout_csv import SUFFIXES
@@ -20,15 +20,17 @@ MEASURED: tuple[Part, ...] = ("val", "test", "all", "trainval", "train")
 """Which part of a set is measured on, the likeliest first."""
 
 
-def validation_set(header: CheckpointHeader, checkpoint: Path, data: Path | None = None) -> Records:
+def validation_set(
+    header: CheckpointHeader, checkpoint: Path, data: Path | None = None, part: Part | None = None
+) -> Records:
     """The labels of a validation set, in the model's class order.
 
     data: a config file (its val, or else its train), or labels as ``find_layout`` finds them: a folder, a COCO
     JSON, a data.yaml or a CSV; of their parts val, else test, else what there is. Default: the validation set
-    that the checkpoint was trained with. UsageError where it had none; DataError without a picture, or with both
-    lists where no class is in common.
+    that the checkpoint was trained with. part: take this one instead, of either. UsageError where there is none;
+    DataError without a picture, or with both lists where no class is in common.
     """
-    source = _own(header, checkpoint) if data is None else _source(data)
+    source = _own(header, checkpoint, part) if data is None else _source(data, part)
     records = build_records(source, list(header.classes.names))
     if len(records) == 0:
         raise DataError("the data set has no pictures: nothing to evaluate")
@@ -46,7 +48,7 @@ def check_common_class(records: Records, source: Source, name: str) -> None:
     raise DataError(f"{name}: no class in common: the model knows {known}; the labels have {found}")
 
 
-def _own(header: CheckpointHeader, checkpoint: Path) -> Source:
+def _own(header: CheckpointHeader, checkpoint: Path, part: Part | None) -> Source:
     values = header.config.get("data")
     try:
         section = None if values is None else Data.model_validate(values)
@@ -55,14 +57,23 @@ def _own(header: CheckpointHeader, checkpoint: Path) -> Source:
             f"{checkpoint}: Foveal {header.version} wrote a data section that this one cannot read "
             f"({error.errors()[0]['msg']}); give the data with --data CONFIG.yaml or COCO.json"
         ) from error
-    if section is None or section.val is None:
-        raise UsageError(
-            "the checkpoint names no validation set: give one with --data CONFIG.yaml or COCO.json"
-        )
-    return section.val
+    source = None if section is None else _of_section(section, part or "val")
+    if source is None:
+        what = "validation set" if part is None else f"data.{part}"
+        raise UsageError(f"the checkpoint names no {what}: give one with --data CONFIG.yaml or COCO.json")
+    return source
 
 
-def _source(data: Path) -> Source:
+def _of_section(section: Data, part: Part) -> Source | None:
+    sources: dict[str, Source | None] = {
+        "train": section.train,
+        "val": section.val,
+        "test": section.test,
+    }
+    return sources.get(part)
+
+
+def _source(data: Path, part: Part | None) -> Source:
     suffix = data.suffix.lower()
     if (
         data.is_dir()
@@ -70,7 +81,15 @@ def _source(data: Path) -> Source:
         or (suffix in (".yaml", ".yml") and is_data_yaml(data))
     ):
         parts = find_layout(data).parts
-        return next(parts[part] for part in MEASURED if part in parts)
-    section = load_config(data).data
-    assert section is not None
-    return section.val or section.train
+        if part is None:
+            return next(parts[name] for name in MEASURED if name in parts)
+        if part not in parts:
+            raise UsageError(f"{data}: no part {part}; it has {', '.join(parts)}")
+        return parts[part]
+    section = data_of(load_config(data))
+    if part is None:
+        return section.val or section.train
+    source = _of_section(section, part)
+    if source is None:
+        raise UsageError(f"{data}: no data.{part}; add it, or leave --part out")
+    return source

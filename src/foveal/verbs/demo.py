@@ -17,7 +17,8 @@ from foveal.files import free_name, write_text
 from foveal.runtime.draw import Boxes, contact_sheet
 from foveal.verbs.evaluate import metrics_table
 from foveal.verbs.predict import Prediction, predict
-from foveal.verbs.train import load_data, train
+from foveal.verbs.train import train
+from foveal.verbs.training_data import load_data
 
 TRAIN_PICTURES = 800
 VAL_PICTURES = 100

@@ -13,12 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from foveal.build import build_tiling
 from foveal.config.load import data_of
+from foveal.config.schema import CsvSource, VocSource, YoloSource
 from foveal.data.records import Records
-from foveal.diagnosis.anchor_check import AnchorCheck, as_trained, check_anchors
-from foveal.diagnosis.anchor_findings import anchor_findings, section_lines
-from foveal.diagnosis.anchor_picture import draw_worst
+from foveal.diagnosis.anchors.check import AnchorCheck, as_trained, check_anchors
+from foveal.diagnosis.anchors.figures import section_lines
+from foveal.diagnosis.anchors.findings import anchor_findings
+from foveal.diagnosis.anchors.picture import draw_worst
 from foveal.diagnosis.doctor.check import check
-from foveal.diagnosis.doctor.copying import LOG, check_free, write_copy
+from foveal.diagnosis.doctor.copying import LOG, is_taken, write_copy
 from foveal.diagnosis.doctor.leakage import same_files
 from foveal.diagnosis.doctor.looking import How, Look, look_at
 from foveal.diagnosis.doctor.mending import Change, mend, understood
@@ -75,45 +77,69 @@ def doctor(
     """Examine a folder, a label file or a configuration's data, and print what is wrong.
 
     pictures: whether the pixels of all pictures, of a sample or of none are decoded. fix: new folder for a
-    corrected copy; merges: ``OLD=NEW`` class names, with it. strict: what the caller makes of warnings; here it
-    changes the last line alone. overrides: ``key.sub=value``, of a configuration. anchor_picture: PNG of
-    the boxes that its anchors serve worst. The source is never written to, and a file that is
+    corrected copy, as COCO; merges: ``OLD=NEW`` class names, with it. strict: what the caller makes of warnings;
+    here it changes the last line alone. overrides: ``key.sub=value``, of a configuration. anchor_picture: PNG of
+    the boxes that its anchors serve worst. The source is never written to, and a file or folder that is
     there stays: a numbered one is written beside it.
     """
     console, bars = Console(quiet=quiet, highlight=False), Console(stderr=True, quiet=quiet)
-    renames = _renames(merges)
+    source, renames = source.expanduser(), _renames(merges)
+    outputs = {
+        "--json": json_file,
+        "--csv": csv_file,
+        "--html": html_file,
+        "--anchor-picture": anchor_picture,
+    }
+    for option, file in outputs.items():
+        if file is not None and file.is_dir():
+            raise UsageError(f"{option} {file}: is a folder; give the name of the file to write")
     if fix is not None:
-        _check_target(fix, source)
+        fix = _free_folder(fix, source)
     elif renames:
         raise UsageError("--merge-classes goes with --fix OUT")
     found = examine(source, pictures, bars, overrides)
-    root = source.expanduser().absolute() if source.is_dir() else folder_of(found.case.parts)
+    if anchor_picture is not None and found.anchors is None:
+        raise UsageError(
+            f"--anchor-picture {anchor_picture}: {source} has no anchors or no box; give a configuration"
+        )
+    root = source.absolute() if source.is_dir() else folder_of(found.case.parts)
     show(found.report, console, root)
-    json_file, csv_file, html_file, anchor_picture = (
-        None if file is None else free_name(file) for file in (json_file, csv_file, html_file, anchor_picture)
-    )
-    if json_file is not None:
-        write_json(found.report, json_file)
-    if csv_file is not None:
-        write_csv(found.report, csv_file)
-    if html_file is not None:
-        shown = thumbnails(found.report.hits, found.case.parts)
-        write_page(found.report, shown, html_file, root, found.anchor_sheet())
-    if anchor_picture is not None:
-        _write_sheet(found, anchor_picture, source)
-    written = [str(file) for file in (json_file, csv_file, html_file, anchor_picture) if file is not None]
-    if written:
-        console.print(f"written: {', '.join(written)}", markup=False, soft_wrap=True)
+    for option, wanted in outputs.items():
+        if wanted is not None:
+            file = free_name(wanted)
+            _write(option, file, found, root)
+            console.print(f"wrote {file}", markup=False, soft_wrap=True)
     if fix is not None:
         changes = write_fixed(found, fix, renames, bars)
-        text = (
-            f"{many(len(changes), 'change')}, in a copy: {fix}; each is in {fix / LOG}{_left(found.report)}"
-        )
-        text += f"; next: foveal doctor {fix}"
+        text = f"wrote {fix}: a copy {_format(found.case.parts)}, with {many(len(changes), 'change')}, "
+        text += f"each in {fix / LOG}{_left(found.report)}; next: foveal doctor {fix}"
         console.print(text, markup=False, soft_wrap=True)
     else:
         console.print(_next(found.report, source, strict), markup=False, soft_wrap=True)
     return found.report
+
+
+def _write(option: str, path: Path, found: Diagnosis, root: Path) -> None:
+    """One of the files that a report can be."""
+    if option == "--json":
+        write_json(found.report, path)
+    elif option == "--csv":
+        write_csv(found.report, path)
+    elif option == "--html":
+        shown = thumbnails(found.report.hits, found.case.parts)
+        write_page(found.report, shown, path, root, found.anchor_sheet())
+    else:
+        buffer, sheet = BytesIO(), found.anchor_sheet()
+        assert sheet is not None
+        sheet.save(buffer, format="png")
+        write_bytes(path, buffer.getvalue())
+
+
+def _format(parts: Sequence[Part]) -> str:
+    """What the labels of the copy are, and what they were."""
+    formats = sorted({part.source.format.upper() for part in parts if part.source is not None} - {"COCO"})
+    was = f", not as {' or '.join(formats)} as the data's labels are" if formats else ""
+    return f"as COCO JSON{was}"
 
 
 def failed(report: Report, strict: bool) -> bool:
@@ -137,7 +163,7 @@ def examine(
         canvas = None if case.config is None else canvas_size(*data_of(case.config).image_size)
         anchors = _anchors(case)
         section = (section_lines(*anchors), anchor_findings(*anchors)) if anchors else ((), ())
-        report = check(case.parts, looked, canvas, section, str(source), _tile(case))
+        report = check(case.parts, looked, canvas, section, str(source), _tile(case), case.notes)
     return Diagnosis(case, report, looked, anchors)
 
 
@@ -157,20 +183,15 @@ def _trained(case: Case) -> Records:
     return next(part.records for part in case.parts if part.name == "train")
 
 
-def _write_sheet(found: Diagnosis, path: Path, source: Path) -> None:
-    sheet = found.anchor_sheet()
-    if sheet is None:
-        raise UsageError(f"--anchor-picture {path}: {source} has no anchors or no box; give a configuration")
-    buffer = BytesIO()
-    sheet.save(buffer, format="png")
-    write_bytes(path, buffer.getvalue())
-
-
 def write_fixed(
     found: Diagnosis, folder: Path, merges: Mapping[str, str], bars: Console | None = None
 ) -> list[Change]:
     """The corrected copy in a new folder; what was changed."""
-    changes: list[Change] = []
+    changes = [
+        Change("format", part.name, part.source.annotations, part.source.format, "coco")
+        for part in found.case.parts
+        if isinstance(part.source, VocSource | YoloSource | CsvSource)
+    ]
     parts: list[Part] = [understood(part, found.case.classes, changes) for part in found.case.parts]
     looked = found.looked
     if any(len(new.records) != len(old.records) for new, old in zip(parts, found.case.parts, strict=True)):
@@ -183,11 +204,14 @@ def write_fixed(
     return changes
 
 
-def _check_target(folder: Path, source: Path) -> None:
-    check_free(folder)
-    inside = source if source.is_dir() else source.parent
-    if folder.absolute().resolve() == inside.absolute().resolve():
-        raise UsageError(f"--fix {folder}: is the data's own folder; name a new one")
+def _free_folder(folder: Path, source: Path) -> Path:
+    """The folder, or a numbered one beside it where something is in it; UsageError inside the data."""
+    folder = free_name(folder, is_taken)
+    if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
+        raise UsageError(
+            f"--fix {folder}: lies in the data's own folder, which is never written to; name another"
+        )
+    return folder
 
 
 def _renames(merges: Sequence[str]) -> dict[str, str]:

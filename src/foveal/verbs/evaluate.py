@@ -15,31 +15,31 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
-from torch import nn
 from torch.utils.data import DataLoader
 
-from foveal.checkpoint.format import Checkpoint, load_checkpoint, save_checkpoint
+from foveal.checkpoint.format import Checkpoint, save_checkpoint
 from foveal.data.loader import make_loader
+from foveal.data.parts import Part
 from foveal.data.records import Records
 from foveal.data.tiled import numbered_tiles
 from foveal.diagnosis.after.analysis import Analysis, analyse, as_json
 from foveal.diagnosis.after.findings import findings
 from foveal.diagnosis.after.galleries import Gallery, write_galleries
 from foveal.diagnosis.after.text import all_lines, detail_tables, error_lines, interval_text
+from foveal.errors import UsageError
 from foveal.files import free_name, write_text
 from foveal.grammar import many
 from foveal.metrics.coco import ClassResult, CocoEvaluator
 from foveal.metrics.intervals import Interval
 from foveal.metrics.thresholds import ThresholdRule, parse_rule
-from foveal.runtime.backends import accelerate, check_choice
 from foveal.runtime.calibration import calibration_images
-from foveal.runtime.device import resolve_device
-from foveal.runtime.predictor import canvas_of, load_inference, model_of
+from foveal.runtime.exported import Detect
+from foveal.runtime.model_file import ModelFile, open_model
+from foveal.runtime.sources import find_pictures
 from foveal.runtime.tiled_evaluation import coco_evaluator
 from foveal.runtime.tiling import TileSize, choose_tiling
 from foveal.runtime.validation_set import validation_set
 from foveal.types import Batch
-from foveal.verbs.predict import find_pictures
 from foveal.verbs.summary import describe_data
 
 
@@ -65,7 +65,7 @@ def evaluate(
     device: str = "auto",
     workers: int = 2,
     quiet: bool = False,
-    backend: str = "torch",
+    backend: str = "auto",
     precision: str = "fp32",
     calibration: Path | None = None,
     thresholds: str | None = None,
@@ -74,10 +74,11 @@ def evaluate(
     errors: bool = False,
     tiles: TileSize | None = None,
     overlap: float | None = None,
+    part: Part | None = None,
 ) -> Evaluation:
-    """Measure a checkpoint on labelled pictures.
+    """Measure a checkpoint, or a file exported from one, on labelled pictures.
 
-    data: as in ``validation_set``; default: the validation set that the checkpoint was trained with.
+    data, part: as in ``validation_set``; default: the validation set that the checkpoint was trained with.
     output: where to write the JSON (a numbered one where that file is there); default: nothing is written.
     backend, precision, calibration: as in ``Predictor``. Classes are matched by name.
     thresholds: ``f1`` or ``precision=0.9``, chosen on these pictures; default: those in the checkpoint, else f1.
@@ -86,23 +87,21 @@ def evaluate(
     tiles, overlap: as in ``Predictor``; what is measured are the merged detections of whole pictures.
     """
     rule = _rule(thresholds, write_thresholds)
-    check_choice(backend, precision, device)
-    loaded = load_checkpoint(checkpoint)
+    file = open_model(checkpoint, backend, precision, device)
+    _check_exported(file, data, write_thresholds)
+    header, canvas, params = file.header, file.canvas, file.settings.postprocessor.params
     console = Console(quiet=quiet)
-    records = validation_set(loaded.header, checkpoint, data)
-    if data is not None:
-        console.print(describe_data(str(data), records), soft_wrap=True, markup=False)
-    canvas = canvas_of(loaded.header)
-    tiling = choose_tiling(loaded.header, tiles, overlap)
+    records = validation_set(header, checkpoint, data, part)
+    if data is not None or part is not None:
+        title = " ".join(str(word) for word in (data, part) if word is not None)
+        console.print(describe_data(title, records), soft_wrap=True, markup=False)
+    tiling = choose_tiling(header, tiles, overlap)
     seen = records if tiling is None else numbered_tiles(records, tiling)
     loader = make_loader(seen, canvas, batch_size, train=False, workers=workers)
-    place = resolve_device(device if backend == "torch" else "cpu")
     pictures = None if calibration is None else find_pictures([str(calibration)])
-    images = calibration_images(loaded.header, canvas, pictures, tiling)
-    model = accelerate(load_inference(loaded, checkpoint), backend, precision, place, images)
-    evaluator = coco_evaluator(seen, model_of(loaded.header, checkpoint).postprocessor.params)
-    result = run_evaluation(model, loader, records, place, quiet, evaluator)
-    result = result._replace(analysis=analyse(result.evaluator, loaded.header.thresholds, rule))
+    model = file.start(calibration_images(header, canvas, pictures, tiling))
+    result = run_evaluation(model, loader, records, file.device, quiet, coco_evaluator(seen, params))
+    result = result._replace(analysis=analyse(result.evaluator, header.thresholds, rule))
     pictures_text = many(len(records), "picture")
     console.print(metrics_table(result, f"{checkpoint.name} on {pictures_text}"))
     _print_analysis(result, console, errors)
@@ -110,12 +109,23 @@ def evaluate(
         result = with_galleries(result, free_name(galleries))
         console.print(f"galleries: {result.gallery_folder}", soft_wrap=True, markup=False)
     if write_thresholds is not None:
-        _write_thresholds(loaded, result, free_name(write_thresholds), console)
+        assert isinstance(file.content, Checkpoint)
+        _write_thresholds(file.content, result, free_name(write_thresholds), console)
     if output is not None:
         output = free_name(output)
         write_evaluation(result, output, checkpoint)
         console.print(f"written to {output}", soft_wrap=True, markup=False)
     return result
+
+
+def _check_exported(file: ModelFile, data: Path | None, write_thresholds: Path | None) -> None:
+    """UsageError for what only a checkpoint has."""
+    if isinstance(file.content, Checkpoint):
+        return
+    if data is None:
+        raise UsageError(f"{file.path}: an exported file names no data: give labelled pictures with --data")
+    if write_thresholds is not None:
+        raise UsageError(f"{file.path}: --write-thresholds needs a checkpoint; export that one again")
 
 
 def _rule(thresholds: str | None, write_thresholds: Path | None) -> ThresholdRule | None:
@@ -150,7 +160,7 @@ def with_galleries(result: Evaluation, folder: Path) -> Evaluation:
 
 @torch.inference_mode()
 def run_evaluation(
-    model: nn.Module,
+    model: Detect,
     loader: DataLoader[Batch],
     records: Records,
     device: torch.device,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from foveal.build import build_records
-from foveal.config.document import Origin, parse
+from foveal.config.document import Origin
 from foveal.config.edit import edit_values
 from foveal.config.load import ROOT, SOURCE_PATHS, SPLITS, WEIGHTS, data_of, load_config
 from foveal.config.schema import Config
-from foveal.diagnosis.anchor_check import AnchorCheck, share
-from foveal.diagnosis.anchor_findings import by_size
-from foveal.diagnosis.anchor_proposal import AnchorProposal, Key, propose_anchors
+from foveal.config.yaml_text import parse
+from foveal.diagnosis.anchors.check import AnchorCheck, share
+from foveal.diagnosis.anchors.figures import by_size
+from foveal.diagnosis.anchors.proposal import AnchorProposal, Key, propose_anchors
 from foveal.errors import UsageError
 from foveal.files import free_name, write_text
 
@@ -59,7 +61,8 @@ def fit_anchors(
     path = output or free_name(config.with_name(f"{config.stem}{SUFFIX}{config.suffix or '.yaml'}"))
     write_text(path, changed_text(config, path, proposal.changes, data.root is not None))
     _check(path, settings, overrides, proposal.changes)
-    console.print(f"wrote {path}; next: foveal train {path}", markup=False, soft_wrap=True)
+    command = shlex.join(["foveal", "train", str(path), *_kept(overrides, proposal.changes)])
+    console.print(f"wrote {path}; next: {command}", markup=False, soft_wrap=True)
     return FittedAnchors(proposal, path)
 
 
@@ -95,8 +98,7 @@ def _moved_paths(text: str, config: Path, output: Path, rooted: bool) -> dict[Ke
 
 def _check(path: Path, before: Config, overrides: Sequence[str], changes: dict[Key, Any]) -> None:
     """The written file gives the proposal and nothing else; UsageError, and no file, where it does not."""
-    names = tuple(".".join(key) for key in changes)
-    kept = [text for text in overrides if not text.strip().startswith(names)]
+    kept = _kept(overrides, changes)
     wanted = before.model_dump(mode="json")
     for key, value in changes.items():
         _put(wanted, key, value)
@@ -107,6 +109,15 @@ def _check(path: Path, before: Config, overrides: Sequence[str], changes: dict[K
     except UsageError as error:
         path.unlink()
         raise UsageError(f"{path}: not written: {error}; write the values above by hand") from None
+
+
+def _kept(overrides: Sequence[str], changes: dict[Key, Any]) -> list[str]:
+    """Overrides of other settings than those that the file now has."""
+    return [text for text in overrides if not any(_steps(text)[: len(key)] == key for key in changes)]
+
+
+def _steps(override: str) -> Key:
+    return tuple(step.strip() for step in override.partition("=")[0].split("."))
 
 
 def _plain(values: Any) -> Any:
@@ -132,9 +143,9 @@ def _show(proposal: AnchorProposal, config: Config, console: Console) -> None:
     if before.boxes.sampled:
         console.print(before.boxes.sampled, markup=False, soft_wrap=True)
     table = Table("", "now", "proposed", title="Anchors", title_justify="left")
-    rows = zip(_figures(before), _figures(after), strict=False)
-    for (name, old), (_, new) in rows:
-        table.add_row(name, old, new)
+    old, new = _figures(before), _figures(after)
+    for name in [*old, *(name for name in new if name not in old)]:
+        table.add_row(name, old.get(name, "-"), new.get(name, "-"))
     console.print(table)
     for reason in proposal.reasons:
         console.print(reason, markup=False, soft_wrap=True)
@@ -144,15 +155,16 @@ def _show(proposal: AnchorProposal, config: Config, console: Console) -> None:
         console.print(f"{'.'.join(key)}: {value}", markup=False, soft_wrap=True)
 
 
-def _figures(check: AnchorCheck) -> list[tuple[str, str]]:
+def _figures(check: AnchorCheck) -> dict[str, str]:
+    """Figures by their names; a size that no box has is left out."""
     counts = check.positives.sum(axis=1)
     sizes = {row.name: row for row in by_size(check)}
-    labelled = int((np.diff(check.boxes.offsets) > 0).sum())
+    sides = [side for level in check.levels for side in level.sizes]
     rule = "ATSS" if check.assigner == "atss" else f"IoU {check.threshold:g}"
     figures = [
         ("canvas", f"{check.canvas[1]} x {check.canvas[0]}"),
         ("levels", ", ".join(level.name for level in check.levels)),
-        ("anchor sizes, px", f"{check.levels[0].sizes[0]:.4g} to {check.levels[-1].sizes[-1]:.4g}"),
+        ("anchor sizes, px", f"{min(sides):.4g} to {max(sides):.4g}"),
         ("anchors in a cell", str(check.per_cell)),
         ("anchors of a picture", f"{sum(level.anchors for level in check.levels):,}"),
         ("median box, px", f"{check.median_side:.1f}"),
@@ -167,9 +179,11 @@ def _figures(check: AnchorCheck) -> list[tuple[str, str]]:
     else:
         figures += [(f"boxes with an object, {rule}", f"{check.reached:.1%}")]
     figures += [("objects of a box, median", f"{np.median(counts):.0f}")]
-    figures += [("pictures without any object", f"{len(check.pictures_without()):,} of {labelled:,}")]
+    figures += [
+        ("pictures without any object", f"{len(check.pictures_without()):,} of {check.boxes.labelled:,}")
+    ]
     for name in ("small", "medium", "large"):
         if name in sizes:
             row = sizes[name]
-            figures.append((f"{name}: boxes, reached", f"{row.boxes:,}, {row.reached:.1%}"))
-    return figures
+            figures.append((f"{name}: boxes, with an object", f"{row.boxes:,}, {row.reached:.1%}"))
+    return dict(figures)

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from foveal.build import build_records
 from foveal.config.load import load_config
-from foveal.config.schema import CocoSource, FileSource
-from foveal.data.layout import Layout, find_layout
+from foveal.config.schema import CocoSource
+from foveal.data.layout import find_layout
+from foveal.data.records import Records
 from foveal.data.shapes import make_shapes, write_shapes
 from foveal.data.split import VAL_SHARE, SplitFile, split_source
+from foveal.diagnosis.doctor.check import check_labels
+from foveal.diagnosis.doctor.part import Part
+from foveal.diagnosis.doctor.reading import is_configuration
+from foveal.diagnosis.doctor.reading import read_parts as read_all_parts
+from foveal.diagnosis.doctor.report import Report
+from foveal.diagnosis.doctor.roles import choose_roles
 from foveal.diagnosis.proposal import (
     SHAPES_PICTURES,
     SHAPES_SIZE,
     SHAPES_VAL,
+    TEST_NOTE,
     Parts,
     data_text,
     shapes_text,
-    source_values,
 )
 from foveal.errors import DataError, UsageError
 from foveal.files import write_text
+from foveal.grammar import many
 from foveal.verbs.summary import describe_data
 
 
@@ -35,7 +43,8 @@ def init(
     output: the YAML file; one that is there is only replaced with ``force``. Where the data has one part alone,
     two fixed parts of it are written beside the configuration; the data's own folder is never written to.
     pictures: with ``shapes``, a new folder that the pictures and their COCO labels are written into.
-    UsageError: output is taken. DataError: no labels found, or none that can be trained on.
+    UsageError: output is taken, or ``source`` is a configuration. DataError: no labels found, or none that can be
+    trained on.
     """
     output, console = Path(output), Console(quiet=quiet, highlight=False)
     if output.is_dir():
@@ -49,10 +58,12 @@ def init(
         files: tuple[SplitFile, ...] = ()
         text = shapes_text(output, None if pictures is None else _draw_shapes(pictures))
     else:
-        parts, files = read_parts(Path(source).expanduser(), output)
+        root = Path(source).expanduser()
+        _check_data(root)
+        parts, files, report = read_parts(root, output)
         for file in files:
             _keep(file.path, force)
-        _tell(parts, console)
+        _tell(parts, report, root, console)
         text = data_text(parts, output)
     for file in files:
         write_text(file.path, file.text)
@@ -81,25 +92,53 @@ def _keep(path: Path, force: bool) -> None:
         raise UsageError(f"{path}: exists already; choose another name with -o, or replace it with --force")
 
 
-def _tell(parts: Parts, console: Console) -> None:
+def _check_data(source: Path) -> None:
+    """UsageError for a configuration, which is what comes out of here."""
+    if is_configuration(source):
+        raise UsageError(
+            f"{source}: is a configuration already: foveal train {source}; for a new one give the data's folder"
+        )
+
+
+def _tell(parts: Parts, report: Report, root: Path, console: Console) -> None:
     lines = [describe_data("train", parts.train)]
     if parts.val is not None:
         lines.append(describe_data("val", parts.val))
+    if parts.test_source is not None:
+        lines.append(f"test: {TEST_NOTE[0].lower()}{TEST_NOTE[1:]}")
     if parts.note:
         lines.append(f"note: {' '.join(parts.note.split())}")
+    worst = report.worst()
+    if worst is not None and worst.severity != "note":
+        counts = report.counts()
+        found = [many(counts[name], name) for name in ("error", "warning") if counts[name]]
+        them = "it" if counts["error"] + counts["warning"] == 1 else "them"
+        line = f"{' and '.join(found)}: foveal doctor {root} shows {them}"
+        if worst.message not in lines[-1]:  # as the note
+            line += f"; the worst: {worst.rule}: {worst.where}: {worst.message}"
+        lines.append(line)
     console.print("\n".join(lines), markup=False, soft_wrap=True)
 
 
-def read_parts(root: Path, output: Path) -> tuple[Parts, tuple[SplitFile, ...]]:
-    """The data as it will be trained and measured on, and the files that must be written for it."""
+def read_parts(root: Path, output: Path) -> tuple[Parts, tuple[SplitFile, ...], Report]:
+    """The data as it will be trained and measured on, the files that must be written for it, and its faults.
+
+    The faults are those that the labels and the pictures' headers show; no picture is decoded.
+    """
     layout = find_layout(root)
-    train_source, val_source, note = choose_parts(layout)
-    test = layout.parts.get("test")
-    train = build_records(train_source)
-    val = build_records(val_source) if val_source is not None else None
+    sources = {str(name): source for name, source in layout.parts.items()}
+    roles, examined = choose_roles(sources), read_all_parts(sources)
+    by_name = {part.name: part for part in examined}
+    train_source, train = sources[roles.train], _usable(by_name[roles.train], root)
+    val_source = sources[roles.val] if roles.val is not None else None
+    val = _usable(by_name[roles.val], root) if roles.val is not None else None
+    note, test_source = roles.note, sources.get("test")
+    if test_source in (train_source, val_source):
+        test_source = None
     files: tuple[SplitFile, ...] = ()
     if val_source is None:
         files = split_source(train_source, train, output.absolute().with_suffix("")) or ()
+        _check_place(files, root)
         if files:
             train_source, train = files[0].source, files[0].records
             val_source, val = files[1].source, files[1].records
@@ -113,53 +152,29 @@ def read_parts(root: Path, output: Path) -> tuple[Parts, tuple[SplitFile, ...]]:
                 "val is MISSING: too few pictures to hold some out. No AP is measured and the last weights count\n"
                 "as the best. Label more pictures and add  val: {format: ..., annotations: ...}  here."
             )
-    if test is not None and test not in (train_source, val_source) and note == "":
-        note = _test_note(test, output)
     note = "\n".join([note, *layout.notes]).strip()
     if not (~train.crowd).any():
         raise DataError(
-            f"{train_source.annotations}: no usable box in {len(train)} pictures; nothing to train on"
+            f"{train_source.annotations}: no usable box in {many(len(train), 'picture')}; nothing to train on"
         )
-    return Parts(train_source, train, val_source, val, note), files
+    parts = Parts(train_source, train, val_source, val, test_source, note)
+    return parts, files, check_labels(examined, layout.notes)
 
 
-def _test_note(test: FileSource, output: Path) -> str:
-    values = source_values(test, output.absolute().parent)
-    text = ", ".join(f"{key}: {value}" for key, value in values.items())
-    return (
-        "The data's test part is not used here: keep it for a last measurement, when everything is chosen. To\n"
-        f"measure on it, put this at val: in a copy of this file, and give that to foveal evaluate --data:\n"
-        f"{{{text}}}"
-    )
-
-
-def choose_parts(layout: Layout) -> tuple[FileSource, FileSource | None, str]:
-    """Training source, validation source, and what to say about them."""
-    parts = layout.parts
-    train, val, test = parts.get("train"), parts.get("val"), parts.get("test")
-    if train is not None and val is not None:
-        return train, val, ""
-    train = train or parts.get("trainval") or parts.get("all")
-    if train is not None and val is not None:
-        return train, val, ""
-    if train is not None and test is not None:
-        return (
-            train,
-            test,
-            (
-                "The data has no validation part: AP is measured on its test part while training, so the best\n"
-                "weights are chosen on it, and a later number on it is a little too good."
-            ),
+def _usable(part: Part, root: Path) -> Records:
+    if part.unusable:
+        use = "measure on" if part.measures else "train on"
+        raise DataError(
+            f"{part.unusable}: nothing to {use} in {part.name}; foveal doctor {root} names the faults"
         )
-    if train is None and val is not None and test is not None:
-        return (
-            val,
-            test,
-            (
-                "The data has no training part: its validation part is trained on, AP is measured on its\n"
-                "test part. Where you have the training part, put it at data.train, and the validation part here."
-            ),
-        )
-    only = train or val or test
-    assert only is not None
-    return only, None, ""
+    return part.records
+
+
+def _check_place(files: Sequence[SplitFile], root: Path) -> None:
+    """UsageError where a half of the data would be found beside the whole of it, the next time."""
+    for file in files:
+        if root.is_dir() and file.path.resolve().is_relative_to(root.resolve()):
+            raise UsageError(
+                f"{file.path}: would lie in the data's own folder, which is never written to; put the "
+                f"configuration elsewhere: -o {root.resolve().with_name(root.resolve().name + '.yaml')}"
+            )

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from foveal.bench.machine import describe
 from foveal.config.load import data_of, load_config
+from foveal.config.schema import Config
 from foveal.data.shapes import make_shapes, write_shapes
 from foveal.engine.console import duration
 from foveal.engine.saving import LAST
@@ -32,7 +33,9 @@ from foveal.lab.settings import (
     paper_tables,
 )
 from foveal.lab.verdict import Row, rows_of
-from foveal.verbs.train import CONFIG_FILE, TrainResult, is_run_folder, train
+from foveal.verbs.run_folder import is_run_folder
+from foveal.verbs.run_settings import CONFIG_FILE
+from foveal.verbs.train import TrainResult, train
 
 TRAIN_PICTURES, VAL_PICTURES = 800, 200
 CLASSES, SIZE = 3, 128
@@ -78,9 +81,11 @@ def lab(
     chosen = choose(settings, only_main=data is not None)
     console = Console(quiet=quiet, highlight=False)
     results = Results(output)
-    base = data if data is not None else _own_base(output, results, console)
+    base = data if data is not None else _own_base(output, results)
     per_seed = _jobs(chosen, base, steps, overrides)
     results.claim()
+    if data is None:
+        _draw_pictures(output, console)
     jobs = [job._replace(seed=seed) for seed in range(seeds) for job in per_seed]
     found = [results.find(job.setting.name, job.seed, job.experiment) for job in jobs]
     todo = [job for job, run in zip(jobs, found, strict=True) if run is None]
@@ -131,18 +136,22 @@ def list_settings() -> str:
     return "\n".join(lines)
 
 
-def _own_base(output: Path, results: Results, console: Console) -> Path:
-    """The lab's base configuration and its generated pictures, in the lab's folder."""
+def _own_base(output: Path, results: Results) -> Path:
+    """The lab's base configuration, in the lab's folder."""
     results.claim()
     base = output / BASE_FILE
     if not base.exists():
         write_text(base, base_text())
+    return base
+
+
+def _draw_pictures(output: Path, console: Console) -> None:
+    """The pictures that the lab's base configuration names."""
     for split, pictures, seed in (("train", TRAIN_PICTURES, 0), ("val", VAL_PICTURES, 1)):
         folder = output / "data" / split
         if not (folder / "annotations.json").exists():
             _tell(console, f"drawing {pictures} pictures into {folder}")
             write_shapes(make_shapes(pictures, CLASSES, SIZE, seed), folder)
-    return base
 
 
 def _jobs(chosen: Sequence[Setting], base: Path, steps: int | None, overrides: Sequence[str]) -> list[_Job]:
@@ -197,11 +206,19 @@ def _resume(job: _Job, runs: Path, name: str) -> TrainResult | None:
     while is_run_folder(folder):
         if (folder / LAST).is_file() and (folder / CONFIG_FILE).is_file():
             wanted = load_config(job.base, [*job.changes, f"training.seed={job.seed}"])
-            if load_config(folder / CONFIG_FILE) == wanted:
+            if _same_settings(load_config(folder / CONFIG_FILE), wanted):
                 return train(resume=folder, quiet=True)
         number += 1
         folder = runs / f"{name}-{number}"
     return None
+
+
+def _same_settings(run: Config, wanted: Config) -> bool:
+    """Whether a run has the settings; where they say ``auto`` of the class weights, a run has numbers."""
+    values, asked = run.model_dump(), wanted.model_dump()
+    loss, asked_loss = (settings["model"]["losses"]["classification"] for settings in (values, asked))
+    loss |= {name: value for name, value in asked_loss.items() if value == "auto" and name in loss}
+    return values == asked
 
 
 def _time_left(todo: Sequence[_Job], runs: Sequence[Run]) -> str:

@@ -1,142 +1,145 @@
-"""``foveal predict``: pictures with boxes, and COCO JSON."""
+"""``foveal predict``: pictures and videos with boxes, and files of the detections."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from glob import glob
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from PIL import Image
 from rich.console import Console
-from rich.progress import track
 
-from foveal.data.decode import EXTENSIONS
-from foveal.errors import DataError, DiskError
-from foveal.files import free_name, write_text
-from foveal.runtime.detections import Detections
-from foveal.runtime.predictor import Predictor
-from foveal.runtime.tiling import TileSize
+from foveal.cluster.job import PATIENCE
+from foveal.data.decode import MAX_PIXELS
+from foveal.engine.signals import StopSignals
+from foveal.errors import UsageError
+from foveal.runtime.formats import check_formats
+from foveal.runtime.model_file import open_model
+from foveal.runtime.prediction_folder import PredictionFolder, file_hash
+from foveal.runtime.predictor import Predictor, choose_thresholds
+from foveal.runtime.sources import find_pictures as find_pictures
+from foveal.runtime.sources import find_sources, is_video
+from foveal.runtime.tiling import TileSize, choose_tiling
+from foveal.runtime.tracking import check_tracking
+from foveal.runtime.video import check_video
+from foveal.verbs.predict_cluster import Spread, check_cluster_choice, predict_on_cluster
+from foveal.verbs.predict_pictures import predict_pictures
+from foveal.verbs.predict_video import VideoChoice, predict_video
+from foveal.verbs.prediction_run import Prediction as Prediction
+from foveal.verbs.prediction_run import PredictionRun, PredictResult
+from foveal.verbs.progress import WorkProgress
 
-
-class Prediction(NamedTuple):
-    """Detections of one picture file."""
-
-    path: Path
-    detections: Detections
-
-
-class PredictResult(NamedTuple):
-    """What ``predict`` did."""
-
-    predictions: list[Prediction]
-    failed: list[tuple[Path, str]]
-    """Pictures that could not be read, with the reason."""
-    output: Path
+READERS = 2
+"""Threads that decode while the network works."""
+GPU_BATCH = 8
 
 
 def predict(
-    checkpoint: Path,
-    sources: Sequence[str],
-    output: Path = Path("predictions"),
+    checkpoint: str | Path,
+    sources: Sequence[str | Path],
+    output: str | Path = "predictions",
     score_thresh: float | None = None,
     everything: bool = False,
-    pictures: bool = True,
+    pictures: bool | None = None,
     device: str = "auto",
     quiet: bool = False,
-    backend: str = "torch",
+    backend: str = "auto",
     precision: str = "fp32",
     calibration: Path | None = None,
     tiles: TileSize | None = None,
     overlap: float | None = None,
+    formats: Sequence[str] = ("coco",),
+    batch_size: int | None = None,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    track: bool = True,
+    resume: bool = False,
+    strict: bool = False,
+    cluster: bool = False,
+    address: str | None = None,
+    patience: float = PATIENCE,
 ) -> PredictResult:
-    """Detect on files, folders and globs; write drawn pictures and ``detections.json`` into ``output``.
+    """Detect on files, folders, globs, addresses and videos; write ``detections.jsonl`` and more into ``output``.
 
-    score_thresh: one threshold for all classes; default: those stored in the checkpoint. everything: all
-    detections over the model's own score_thresh. backend, precision, calibration, tiles, overlap: as in
-    ``Predictor``, pictures to calibrate on as files, folders or globs. A picture that cannot be read is named and
-    left out; DataError where none could be read. An ``output`` that exists is not touched: a numbered one is made
-    beside it.
+    score_thresh: one threshold for all classes; default: those stored with the model. everything: all
+    detections over the model's own score_thresh. pictures: also write pictures and videos with boxes; by default
+    not from a cluster. backend, precision, calibration, tiles, overlap, max_pixels: as in ``Predictor``,
+    pictures to calibrate on as files, folders or globs. formats: coco, csv, yolo, parquet, jsonl. batch_size:
+    pictures that go through the network together; default: 8 on a GPU, else 1. workers: threads that decode ahead;
+    on a cluster, processes that detect. track: follow objects through videos. resume: go on with ``output`` where
+    it was left; otherwise an ``output`` that exists is not touched and a numbered one is made beside it.
+    cluster, address, patience: with Ray Data, on this machine or on the cluster at an address, as for
+    ``detect_on_cluster``; pictures alone.
+
+    A picture that cannot be read is named and left out; DataError where none could be read, and with ``strict``
+    at the end. Interrupted on Ctrl-C and SIGTERM: what was done by then is kept.
     """
+    checkpoint, asked_for = Path(checkpoint), [str(source) for source in sources]
     console = Console(quiet=quiet, stderr=True)
-    paths = find_pictures(sources)
+    wanted = check_formats(formats)
+    names = _usable(find_sources(asked_for), asked_for, track, console)
+    if cluster:
+        check_cluster_choice(names, pictures)
     examples = None if calibration is None else find_pictures([str(calibration)])
-    threshold = 0.0 if everything else score_thresh
-    predictor = Predictor(checkpoint, device, threshold, backend, precision, examples, tiles, overlap)
-    output = free_name(output)
-    done: list[Prediction] = []
-    failed: list[tuple[Path, str]] = []
-    stems = Counter(path.stem for path in paths)
-    hidden = not console.is_terminal  # a transient bar leaves an empty line in a file
-    for path in track(paths, "predicting", console=console, transient=True, disable=hidden):
-        try:
-            detections = predictor(path)
-        except DataError as error:
-            failed.append((path, str(error)))
-            console.print(str(error), style="yellow", soft_wrap=True, markup=False)
-            continue
-        if pictures:
-            _save_picture(detections.draw(), _target(output, path, stems[path.stem] > 1))
-        # The drawn picture is on disk: a long run must not hold every picture in memory.
-        done.append(Prediction(path, replace(detections, picture=None)))
-    if not done:
-        raise DataError(f"none of the {len(paths)} pictures could be read; the first: {failed[0][1]}")
-    write_text(output / "detections.json", json.dumps(coco_json(done, predictor), indent=1) + "\n")
-    found = sum(len(prediction.detections) for prediction in done)
-    console.print(f"{found} detections on {len(done)} pictures -> {output}", soft_wrap=True, markup=False)
-    return PredictResult(done, failed, output)
+    options: dict[str, Any] = {"device": device, "backend": backend, "precision": precision}
+    options |= {"calibration": examples, "tiles": tiles, "overlap": overlap, "max_pixels": max_pixels}
+    # Everything is asked for and sorted out here: where nothing is shown, the best score says why.
+    predictor = None if cluster else Predictor(checkpoint, score_thresh=0.0, **options)
+    header = (
+        open_model(checkpoint, backend, precision, device).header if predictor is None else predictor.header
+    )
+    limits = choose_thresholds(header, 0.0 if everything else score_thresh)
+    settings = settings_of(checkpoint, limits, precision, choose_tiling(header, tiles, overlap))
+    folder = PredictionFolder(Path(output), settings, resume)
+    todo = folder.todo(names)
+    run = PredictionRun(console, folder, limits)
+    with StopSignals() as signals, closing(folder.journal):
+        pictures_left = sum(not is_video(name) for name in todo)
+        every = sum(not is_video(name) for name in names)
+        with WorkProgress(console, every, "pictures", done=every - pictures_left) as progress:
+            if predictor is None:
+                spread = Spread(checkpoint, options, address, workers, batch_size or 1, patience)
+                predict_on_cluster(run, spread, todo, signals, progress)
+            else:
+                batch = batch_size or (GPU_BATCH if predictor.device.type == "cuda" else 1)
+                threads = READERS if workers is None else workers
+                choice = VideoChoice(pictures is not False, "csv" in wanted, track, batch, threads)
+                predict_pictures(run, predictor, todo, choice, signals.stopped, progress)
+        if predictor is not None:
+            for name in filter(is_video, todo):
+                if not signals.stopped():
+                    predict_video(run, predictor, name, choice, signals.stopped)
+        return run.finish(wanted, header.classes, len(names), progress.rate, strict, signals.received)
 
 
-def find_pictures(sources: Sequence[str]) -> list[Path]:
-    """Picture files named by files, folders (all levels) and globs, without repeats, in order."""
-    found: dict[Path, None] = {}
-    for source in sources:
-        matches = list(_expand(source))
-        if not matches:
-            raise DataError(f"{source}: no picture there (looked for {', '.join(sorted(EXTENSIONS))})")
-        found.update(dict.fromkeys(matches))
-    return list(found)
+def settings_of(
+    model: Path, limits: dict[str, float], precision: str, tiling: NamedTuple | None
+) -> dict[str, Any]:
+    """What detections depend on: kept beside them, and compared where a folder is gone on with."""
+    return {
+        "model": file_hash(model),
+        "thresholds": limits,
+        "precision": precision,
+        "tiles": None if tiling is None else tiling._asdict(),
+    }
 
 
-def _expand(source: str) -> Iterator[Path]:
-    path = Path(source).expanduser()
-    if path.is_dir():
-        yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
-    elif path.exists():
-        yield path
-    else:
-        for match in sorted(glob(source, recursive=True)):
-            yield from _expand(match)
-
-
-def coco_json(predictions: Sequence[Prediction], predictor: Predictor) -> dict[str, object]:
-    """A COCO file of the detections: images, categories and annotations with scores."""
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
-    for image_id, (path, detections) in enumerate(predictions, start=1):
-        size = {"height": detections.height, "width": detections.width}
-        images.append({"id": image_id, "file_name": str(path), **size})
-        for row in detections.to_coco(image_id, predictor.classes.ids):
-            annotations.append({"id": len(annotations) + 1, "iscrowd": 0, **row})
-    categories = [
-        {"id": class_id, "name": name}
-        for class_id, name in zip(predictor.classes.ids, predictor.classes.names, strict=True)
-    ]
-    return {"images": images, "categories": categories, "annotations": annotations}
-
-
-def _target(output: Path, path: Path, shared: bool) -> Path:
-    """Where a drawn picture goes: its own name, with its folder's where another picture has it, too."""
-    name = f"{path.parent.name}_{path.name}" if shared else path.name
-    return output / Path(name).with_suffix(".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png")
-
-
-def _save_picture(picture: Image.Image, path: Path) -> None:
+def _usable(names: list[str], sources: Sequence[str], track: bool, console: Console) -> list[str]:
+    """What can be looked at with the packages that are installed."""
+    videos = [name for name in names if is_video(name)]
+    if not videos:
+        return names
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(free_name(path), quality=92)
-    except OSError as error:
-        raise DiskError(f"{path}: cannot write the picture: {error.strerror or error}") from error
+        check_video()
+        if track:
+            check_tracking()
+        return names
+    except UsageError as error:
+        asked_for = any(is_video(source) for source in sources)
+        if asked_for or len(videos) == len(names):
+            raise
+        # A folder of pictures with a stray video in it.
+        console.print(
+            f"{len(videos)} videos are left out: {error}", style="yellow", soft_wrap=True, markup=False
+        )
+        return [name for name in names if not is_video(name)]

@@ -21,26 +21,21 @@ from foveal.build import (
     build_tiling,
     with_class_balance,
 )
-from foveal.checkpoint.format import CheckpointHeader, load_checkpoint, save_checkpoint
+from foveal.checkpoint.format import load_checkpoint, save_checkpoint
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.checkpoint.transfer import carry_over
-from foveal.config.dump import dump_config
 from foveal.config.load import data_of, load_config
-from foveal.config.schema import Config
+from foveal.config.schema import Config, Model
 from foveal.data.loader import Loader
 from foveal.data.records import Records
 from foveal.data.tiled import TiledRecords
 from foveal.diagnosis.health.history import facts_of
 from foveal.diagnosis.health.watch import HealthWatch
 from foveal.diagnosis.report.environment import write_environment
-from foveal.diagnosis.report.gather import ENVIRONMENT
-from foveal.diagnosis.report.writing import PAGE
 from foveal.engine.device import trainer_hardware, world_size
 from foveal.engine.fit import FitResult, fit
-from foveal.engine.health import HEALTH
-from foveal.engine.logs import METRICS
 from foveal.engine.random_state import seed_everything
-from foveal.engine.saving import BEST_WEIGHTS, LAST, LAST_WEIGHTS, PREVIOUS
-from foveal.errors import DataError, ModelFileError, UsageError
+from foveal.errors import ModelFileError, UsageError
 from foveal.files import free_name, write_bytes, write_text
 from foveal.metrics.coco import CocoEvaluator
 from foveal.models.detector import Detector
@@ -48,29 +43,15 @@ from foveal.ops.letterbox import size_policy
 from foveal.runtime.draw import draw_batch
 from foveal.runtime.tiled_evaluation import coco_evaluator
 from foveal.runtime.tiling import tiling_policy
-from foveal.runtime.validation_set import check_common_class
 from foveal.types import ClassNames
 from foveal.verbs.evaluate import Evaluation, evaluate, with_galleries, write_evaluation
 from foveal.verbs.report import report_after_training
-from foveal.verbs.summary import describe_data, describe_tiles
+from foveal.verbs.run_folder import EVALUATION_FILE, GALLERIES, is_run_folder
+from foveal.verbs.run_settings import CONFIG_FILE, RunSettings, run_settings, run_text
+from foveal.verbs.summary import describe_tiles
+from foveal.verbs.training_data import first_lines, load_data
 
-CONFIG_FILE = "config.yaml"
-EVALUATION_FILE = "evaluation.json"
-GALLERIES = "galleries"
-RUN_FILES = (
-    CONFIG_FILE,
-    ENVIRONMENT,
-    EVALUATION_FILE,
-    GALLERIES,
-    PAGE,
-    BEST_WEIGHTS,
-    LAST_WEIGHTS,
-    METRICS,
-    HEALTH,
-    LAST,
-    PREVIOUS,
-)
-"""What a run writes: none of it may be there when another begins."""
+Say = Callable[[str], None]
 
 
 class TrainResult(NamedTuple):
@@ -102,38 +83,61 @@ def train(
 
     config: a YAML file; overrides: ``key.sub=value``. name: of the run folder under ``output``; default: the
     file's name; an existing folder is never written over, a number is added instead. resume: a run folder to go
-    on with (no config then). start_from: a checkpoint whose weights are taken over, class by class name.
+    on with (no config then); overrides become the run's own settings. start_from: a checkpoint whose weights are
+    taken over, class by class name.
     """
     if world_size() > 1:
         raise UsageError(
             "several processes: validation and the run folder are not shared yet; start one process"
         )
+    told = run_settings(config, overrides, name, resume, start_from, device, seed)
+    folder = resume or free_name(output / told.name, is_run_folder)
+    training = told.config.training
+    trainer_hardware(training.device, training.precision)  # refused before anything is made
     console = Console(quiet=quiet)
-    if resume is not None and start_from is not None:
-        raise UsageError("--resume goes on with the run's own weights: give no --from with it")
-    folder, settings = _settings(config, overrides, name, output, resume, device, seed)
-    trainer_hardware(settings.training.device, settings.training.precision)  # refused before anything is made
-    train_records, val_records = load_data(settings)
-    console.print(describe_data("train", train_records), soft_wrap=True, markup=False)
-    if val_records is not None:
-        console.print(describe_data("val", val_records), soft_wrap=True, markup=False)
-    classes = train_records.classes
-    model = with_class_balance(settings.model, train_records.boxes_per_class())
-    settings = settings.model_copy(update={"model": model})
-    seed_everything(settings.training.seed)
-    detector = build_detector(
-        settings.model, len(classes.names), pretrained=resume is None and start_from is None
-    )
-    if start_from is not None:
-        console.print(_take_over(detector, start_from, classes), soft_wrap=True, markup=False)
-    elif detector.backbone.transfer_report:
-        console.print(f"backbone: {detector.backbone.transfer_report}", soft_wrap=True, markup=False)
+    say = partial(console.print, soft_wrap=True, markup=False)
+    parts = load_data(told.config)
+    for line in first_lines(*parts, told.config, fresh=resume is None):
+        say(line)
+    model = with_class_balance(told.config.model, parts[0].boxes_per_class())
+    settings = told.config.model_copy(update={"model": model})
+    seed_everything(training.seed)
+    detector = _detector(model, parts[0].classes, start_from, resume is not None, say)
     if resume is None:
-        write_text(folder / CONFIG_FILE, dump_config(settings))
+        write_text(folder / CONFIG_FILE, run_text(settings, start_from))
         write_environment(folder)
-    train_loader = _loader(train_records, settings, "train", console)
-    val_loader = None if val_records is None else _loader(val_records, settings, "val", console)
-    result = fit(
+    result = _fit(detector, parts, told._replace(config=settings), folder, resume, quiet, say)
+    best = None if parts[1] is None else _measure(result, settings, folder, quiet)
+    report_after_training(folder, console)
+    say(f"run folder: {folder}")
+    return TrainResult(folder, result, best)
+
+
+def _detector(
+    model: Model, classes: ClassNames, start_from: Path | None, resumed: bool, say: Say
+) -> Detector:
+    """The network, with the backbone's weights or another run's, unless a resume state will bring its own."""
+    detector = build_detector(model, len(classes.names), pretrained=not resumed and start_from is None)
+    if start_from is not None:
+        say(_take_over(detector, start_from, classes))
+    elif detector.backbone.transfer_report:
+        say(f"backbone: {detector.backbone.transfer_report}")
+    return detector
+
+
+def _fit(
+    detector: Detector,
+    parts: tuple[Records, Records | None],
+    told: RunSettings,
+    folder: Path,
+    resume: Path | None,
+    quiet: bool,
+    say: Say,
+) -> FitResult:
+    settings, (train_records, val_records) = told.config, parts
+    train_loader = _loader(train_records, settings, "train", say)
+    val_loader = None if val_records is None else _loader(val_records, settings, "val", say)
+    return fit(
         detector,
         build_criterion(settings.model),
         build_inference(detector, settings.model).postprocess,
@@ -142,27 +146,35 @@ def train(
         None if val_loader is None else _evaluator(val_loader, settings),
         settings.training,
         folder,
-        weights_writer(settings, classes),
+        weights_writer(settings, train_records.classes),
         resume,
         quiet,
-        HealthWatch(facts_of(settings, train_loader.dataset.records, start_from is not None)),
+        HealthWatch(facts_of(settings, train_loader.dataset.records, told.fine_tuned)),
+        partial(_keep_settings, folder / CONFIG_FILE, settings),
     )
-    best = None
-    if val_records is not None:
-        best = evaluate(
-            result.best_file,
-            batch_size=settings.training.batch_size,
-            device=settings.training.device,
-            workers=data_of(settings).workers,
-            quiet=quiet,
-            thresholds="f1",
-        )
-        best = with_galleries(best, folder / GALLERIES)
-        write_evaluation(best, folder / EVALUATION_FILE, result.best_file)
-        _store_thresholds(result.best_file, best)
-    report_after_training(folder, console)
-    console.print(f"run folder: {folder}", soft_wrap=True, markup=False)
-    return TrainResult(folder, result, best)
+
+
+def _keep_settings(file: Path, settings: Config) -> None:
+    """A resumed run's overrides become its own: taken up once more, it goes on with them."""
+    text = run_text(settings, before=file)
+    if text != file.read_text(encoding="utf-8"):
+        write_text(file, text)
+
+
+def _measure(result: FitResult, settings: Config, folder: Path, quiet: bool) -> Evaluation:
+    """The best weights on the validation set: figures, galleries, and thresholds that go into the checkpoint."""
+    measured = evaluate(
+        result.best_file,
+        batch_size=settings.training.batch_size,
+        device=settings.training.device,
+        workers=data_of(settings).workers,
+        quiet=quiet,
+        thresholds="f1",
+    )
+    measured = with_galleries(measured, folder / GALLERIES)
+    write_evaluation(measured, folder / EVALUATION_FILE, result.best_file)
+    _store_thresholds(result.best_file, measured)
+    return measured
 
 
 def show_batch(config: Path, overrides: Sequence[str] = (), output: Path = Path("runs")) -> Path:
@@ -178,33 +190,11 @@ def show_batch(config: Path, overrides: Sequence[str] = (), output: Path = Path(
     return path
 
 
-def is_run_folder(path: Path) -> bool:
-    """Whether a path is taken by a run (or is a file), so that a new one must go elsewhere."""
-    return path.is_file() or any((path / file).exists() for file in RUN_FILES)
-
-
-def load_data(settings: Config) -> tuple[Records, Records | None]:
-    """Training and validation records with the same classes; DataError where there is nothing to learn from."""
-    data = data_of(settings)
-    train_records = build_records(data.train, data.classes, data.strict)
-    if len(train_records) == 0:
-        raise DataError("data.train: no pictures" + _first_fault(train_records))
-    if not (~train_records.crowd).any():
-        raise DataError("data.train: not one usable box" + _first_fault(train_records))
-    if data.val is None:
-        return train_records, None
-    val_records = build_records(data.val, list(train_records.classes.names), data.strict)
-    if len(val_records) == 0:
-        raise DataError("data.val: no pictures" + _first_fault(val_records))
-    check_common_class(val_records, data.val, "data.val")
-    return train_records, val_records
-
-
-def _loader(records: Records, settings: Config, split: str, console: Console) -> Loader:
+def _loader(records: Records, settings: Config, split: str, say: Say) -> Loader:
     loader = build_loader(records, settings, train=split == "train")
     seen = loader.dataset.records
     if isinstance(seen, TiledRecords):
-        console.print(describe_tiles(split, seen), soft_wrap=True, markup=False)
+        say(describe_tiles(split, seen))
     return loader
 
 
@@ -235,33 +225,6 @@ def _store_thresholds(file: Path, best: Evaluation) -> None:
     save_checkpoint(file, state, replace(header, thresholds=best.analysis.thresholds.values))
 
 
-def _settings(
-    config: Path | None,
-    overrides: Sequence[str],
-    name: str | None,
-    output: Path,
-    resume: Path | None,
-    device: str | None,
-    seed: int | None,
-) -> tuple[Path, Config]:
-    """Run folder and resolved configuration."""
-    changes = list(overrides)
-    if device is not None:
-        changes.append(f"training.device={device}")
-    if resume is not None:
-        if config is not None or name is not None or seed is not None:
-            raise UsageError("--resume takes the run's own config: give no config, --name or --seed with it")
-        if not (resume / CONFIG_FILE).is_file():
-            raise UsageError(f"{resume}: not a run folder: it has no {CONFIG_FILE}")
-        return resume, load_config(resume / CONFIG_FILE, changes)
-    if config is None:
-        raise UsageError("which config? foveal train CONFIG.yaml (foveal init DATA -o FILE writes one)")
-    if seed is not None:
-        changes.append(f"training.seed={seed}")
-    settings = load_config(config, changes)
-    return free_name(output / (name or config.stem), is_run_folder), settings
-
-
 def _take_over(detector: Detector, start_from: Path, classes: ClassNames) -> str:
     """Fine-tuning: weights from a checkpoint; the report of what was reused."""
     source = load_checkpoint(start_from)
@@ -276,11 +239,3 @@ def _take_over(detector: Detector, start_from: Path, classes: ClassNames) -> str
         )
     detector.load_state_dict(transfer.state)
     return report.summary()
-
-
-def _first_fault(records: Records) -> str:
-    if not records.faults:
-        return ""
-    fault = records.faults[0]
-    more = f" (and {len(records.faults) - 1} more)" if len(records.faults) > 1 else ""
-    return f"; {fault.where}: {fault.message}{more}"

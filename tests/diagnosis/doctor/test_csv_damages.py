@@ -171,5 +171,5 @@ def test_a_class_of_which_every_box_was_refused_is_told(csv: Path, voc: Path, tm
     write_voc_sheet(sheet, [("lost", (5, 5, 5, 9))])
     for folder in (csv, voc):
         report = examine(tmp_path / folder.parent.name, "none").report
-        damage = Damage(lambda *_: None, "class_without_boxes", "declared classes have no box: 'lost'")
+        damage = Damage(lambda *_: None, "class_without_boxes", "declared classes: 'lost'")
         assert told(report, damage), report.findings

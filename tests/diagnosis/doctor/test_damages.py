@@ -192,6 +192,39 @@ def _forget_most(content: Content, _: Path) -> None:
     content["annotations"] = [row for row in content["annotations"] if row["image_id"] in ids]
 
 
+def _sides_swapped(content: Content, _: Path) -> None:
+    """Wide boxes low in the right corner, with height and width in each other's place."""
+    for number, row in enumerate(content["annotations"]):
+        row["bbox"] = [84.0, 80.0 + number % 2, 14.0, 60.0]
+
+
+def _few_to_measure(_: Content, images: Path) -> None:
+    folder = images.parent.parent
+    content = read_labels(folder, "val")
+    rows = [row for row in content["annotations"] if row["category_id"] == 3]
+    content["annotations"] = [row for row in content["annotations"] if row not in rows[1:]]
+    write_labels(folder, "val", content)
+
+
+def _turned(content: Content, images: Path) -> None:
+    """Labels of the picture as it is stored, and an orientation by which it is seen on its side."""
+    path = images / content["images"][3]["file_name"]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(path).save(path, exif=exif)
+
+
+def _all_crowd(content: Content, _: Path) -> None:
+    for row in content["annotations"]:
+        if row["image_id"] == content["images"][3]["id"]:
+            row["iscrowd"] = 1
+
+
+def _name_of_val(content: Content, images: Path) -> None:
+    (images / content["images"][3]["file_name"]).rename(images / "1_003.png")
+    content["images"][3]["file_name"] = "1_003.png"
+
+
 def _update(list_: str, place: int, **values: Any) -> Callable[[Content, Path], None]:
     return lambda content, _: content[list_][place].update(values)
 
@@ -202,7 +235,6 @@ DAMAGES = {
     "text": Damage(_update("annotations", 7, bbox=["a", 1, 2, 3]), "bad_number", "annotation 8"),
     "outside": Damage(_box(7, [500, 10, 20, 20]), "outside", "annotation 8"),
     "over the edge": Damage(_box(7, [WIDTH - 20, 10, 40, 20]), "clipped", "annotation 8"),
-    "whole picture": Damage(_box(7, [0, 0, WIDTH, SIDE]), "huge_box", "annotation 8"),
     "one pixel": Damage(_box(7, [10, 10, 1, 1]), "tiny_box", "annotation 8"),
     "a line": Damage(_box(7, [10, 10, 100, 4]), "thin_box", "annotation 8"),
     "box twice": Damage(_again, "duplicate_box", "annotation 9001"),
@@ -230,7 +262,7 @@ DAMAGES = {
     "space": Damage(_rename_some("red_circle"), "similar_classes", "spaces or signs"),
     "a letter": Damage(_rename_some("red circel", 4), "similar_classes", "a letter"),
     "background": Damage(_rename_some("background"), "background_class", "background"),
-    "few of a class": Damage(_rare, "few_boxes", "has 4 boxes"),
+    "few of a class": Damage(_rare, "few_boxes", "1 of 3 classes with fewer than 10 boxes"),
     "class not trained": Damage(_never_trained, "class_not_trained", "none in train", False),
     "class not measured": Damage(_rename_some("stranger", 12), "class_not_measured", "stranger"),
     "cut short": Damage(_cut, "broken_picture", "0_003.png"),
@@ -249,17 +281,24 @@ DAMAGES = {
     "picture twice": Damage(_twice_with_same_boxes, "duplicate_picture", "0_001.png"),
     "picture twice, labels differ": Damage(_copy_of(0, 1), "conflicting_labels", "0_001.png"),
     "one original in two parts": Damage(_augmented, "same_origin", "photo_jpg.rf"),
+    "width and height swapped": Damage(_sides_swapped, "swapped_sides", "width and height swapped"),
+    "few to measure": Damage(
+        _few_to_measure, "few_boxes_to_measure", "1 of 3 classes with fewer than 5 boxes"
+    ),
     "pictures without labels": Damage(_forget_most, "mostly_empty", "32 of 44"),
 }
 NOTES = {
     "crowd": Damage(_update("annotations", 7, iscrowd=1), "crowd", "annotation 8"),
+    "labels before the turn": Damage(_turned, "rotated_labels", "orientation 6"),
+    "turned": Damage(_turned, "exif_rotation", "1 of 44 pictures"),
+    "crowd alone": Damage(_all_crowd, "only_crowd", "0_003.png"),
+    "one name twice": Damage(_name_of_val, "same_name", "1 name in two parts"),
     "mask area": Damage(_update("annotations", 7, area=3.0), "mask_area", "1 of"),
+    "whole picture": Damage(_box(7, [0, 0, WIDTH, SIDE]), "huge_box", "annotation 8"),
     "larger picture": Damage(_huge_beside, "mixed_sizes", "432 x 288"),
     "grey and 16 bits": Damage(_modes, "colour_modes", "1 L"),
     "id 0": Damage(lambda c, _: c["categories"].append({"id": 0, "name": "x"}), "ids_from_zero", "'x'"),
-    "gap": Damage(
-        lambda c, _: c["categories"].append({"id": 9, "name": "x"}), "ids_with_gaps", "5 are missing"
-    ),
+    "gap": Damage(lambda c, _: c["categories"].append({"id": 9, "name": "x"}), "ids_with_gaps", "5 missing"),
     "unused": Damage(
         lambda c, _: c["categories"].append({"id": 9, "name": "x"}), "class_without_boxes", "'x'"
     ),
@@ -433,6 +472,13 @@ YOLO: dict[str, tuple[Callable[[Path], object], str, str, bool]] = {
     "nan": (lambda f: _append(f, "0 nan .5 .2 .2"), "bad_number", "0_005.txt", True),
     "outside": (lambda f: _append(f, "0 1.5 .5 .2 .2"), "outside", "0_005.txt", True),
     "no file": (lambda f: (f / "train/labels/0_005.txt").unlink(), "no_label_file", "0_005", True),
+    "outline": (lambda f: _append(f, "0 .2 .2 .5 .2 .5 .6 .2 .6"), "polygon", "0_005.txt", True),
+    "names": (
+        lambda f: (f / "data.yaml").write_text((f / "data.yaml").read_text().replace("nc: 3", "nc: 7")),
+        "class_list",
+        "data.yaml",
+        True,
+    ),
     "no picture": (lambda f: (f / "train/images/0_005.png").unlink(), "orphan_label", "0_005.txt", True),
 }
 
@@ -516,6 +562,13 @@ def test_boxes_are_judged_at_the_size_at_which_tiles_show_them(coco: Path, tmp_p
     assert "2 px at training size" in tiny("data.tiles.size=64")[0]
 
 
+def test_a_configuration_that_measures_on_what_it_trains_on(coco: Path, tmp_path: Path) -> None:
+    source = f"{{format: coco, annotations: {coco}/annotations/instances_val.json, images: {coco}/images/val"
+    (tmp_path / "config.yaml").write_text(f"data:\n  train: {source}}}\n  val: {source}}}\n")
+    report = examine(tmp_path / "config.yaml", "none").report
+    assert sum(found.rule == "shared_picture" for found in report.findings) == 24
+
+
 def test_one_unreadable_part_does_not_hide_the_others(coco: Path, tmp_path: Path) -> None:
     source = "{{format: coco, annotations: {0}/annotations/{1}.json, images: {0}/images/val}}"
     sound, broken = source.format(coco, "instances_val"), source.format(coco, "gone")
@@ -528,3 +581,32 @@ def test_one_unreadable_part_does_not_hide_the_others(coco: Path, tmp_path: Path
 def test_a_folder_without_labels_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no labels found"):
         examine(tmp_path)
+
+
+def test_of_a_picture_in_three_parts_one_stays(coco: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(coco, folder)
+    content = read_labels(folder, "val")
+    shutil.copytree(folder / "images" / "val", folder / "images" / "test")
+    write_labels(folder, "test", content)
+    train = read_labels(folder, "train")
+    _copy_of(2, 6, "val")(train, folder / "images" / "train")
+    damage = Damage(lambda *_: None, "leaked_picture", "1_002.png")
+    found = examine(folder)
+    changes = write_fixed(found, tmp_path / "copy", {})
+    assert sum(change.rule == "leaked_picture" for change in changes) == 25
+    again = examine(tmp_path / "copy").report
+    assert told(again, damage) == []
+    assert [(part.name, part.pictures) for part in again.parts] == [("train", 43), ("val", 24)]
+
+
+def test_a_box_of_a_picture_that_is_left_out_is_no_change_of_its_own(coco: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(coco, folder)
+    content = read_labels(folder, "train")
+    _cut(content, folder / "images" / "train")
+    row = next(row for row in content["annotations"] if row["image_id"] == content["images"][3]["id"])
+    content["annotations"].append({**row, "id": 9001})
+    write_labels(folder, "train", content)
+    changes = write_fixed(examine(folder), tmp_path / "copy", {})
+    assert [change.rule for change in changes] == ["broken_picture"]

@@ -42,13 +42,15 @@ def test_chess(shared: Path) -> None:
     assert told(report, "ids_restart", "29 picture ids")
     assert told(report, "empty_labels", "test/_annotations.coco.json")
     assert told(report, "near_leak", "a fixed camera")
+    assert told(report, "no_training_part", "its validation part is trained on")
     assert rules(report, "error") == set()
+    assert rules(report, "warning") == {"near_leak", "no_training_part"}
 
 
 def test_tiny_coco(shared: Path) -> None:
     report = examine(shared / "data" / "tinycoco_coco").report
-    assert told(report, "ids_with_gaps", "80 class ids from 1 to 90: 10 are missing")
-    assert told(report, "class_without_boxes", "train: 39 of 80")
+    assert told(report, "ids_with_gaps", "80 class ids from 1 to 90, 10 missing")
+    assert told(report, "class_without_boxes", "train: without a box: 39 of 80")
     assert sum(f.rule == "crowd" for f in report.findings) == 5
     assert told(report, "mask_area", "train")
     assert told(report, "empty_labels", "image 226111")
@@ -59,6 +61,8 @@ def test_tiny_coco(shared: Path) -> None:
     assert told(report, "foreign_part", "val: 6 of 6", "train2017")
     assert told(report, "few_pictures", "train")
     assert told(report, "class_not_trained", "'wine glass' has 31 boxes")
+    assert told(report, "huge_box", "'dining table' covers 99.3%")
+    assert sum(f.severity == "warning" for f in report.findings) == 14
 
 
 def test_playing_cards(shared: Path) -> None:
@@ -80,14 +84,16 @@ def test_road_signs(shared: Path) -> None:
         ("test", "bus_stop"),
     ):
         assert told(report, "class_not_trained", part, f"'{name}'")
-    assert told(report, "class_without_boxes", "of 21 declared classes have no box")
+    assert told(report, "class_without_boxes", "of 21 declared classes")
     assert told(report, "moved_path", "../train/images")
     # One traffic light at two zooms, in train and in val.
     assert told(report, "near_leak", "lampu-hijau--36-", "lampu-hijau--77-")
+    assert told(report, "not_used", "suggested_split", "are not named by data.yaml")
     assert rules(report, "error") == {"class_not_trained"}
+    assert rules(report, "warning") == {"near_leak", "not_used"}
 
 
 def test_cats_whose_coco_copy_kept_numbers_from_one(shared: Path) -> None:
     report = examine(shared / "data" / "eval_toy_cats").report
-    assert told(report, "off_by_one", "6 start at 1")
+    assert told(report, "off_by_one", "none at 0 and 6 at 1")
     assert told(report, "empty_labels")

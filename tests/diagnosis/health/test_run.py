@@ -45,7 +45,7 @@ def test_anchors_that_meet_no_box_are_told_in_console_and_file(
     lines = said(result.folder)
     assert {line["rule"] for line in lines} >= {"pictures_without_positives", "dead_class"}
     first = next(line for line in lines if line["rule"] == "pictures_without_positives")
-    assert first["message"].startswith("100 % of pictures have no positive anchor: median box ")
+    assert first["message"].startswith("100 % of pictures with boxes have no positive anchor: median box ")
     assert first["message"].endswith("smallest anchor 300 px")
     assert first["step"] == 30
     assert f"warning: {first['message']}; {first['fix']}" in capsys.readouterr().out

@@ -11,6 +11,7 @@ import torch
 
 from foveal.build import build_inference
 from foveal.data.shapes import make_shapes
+from foveal.data.tiled import TiledRecords
 from foveal.diagnosis.preflight.attempt import PASS, Attempt, Bench, ap50
 from foveal.diagnosis.preflight.case import backbone_features, choose_pictures, make_case
 from foveal.diagnosis.preflight.causes import after_findings
@@ -154,6 +155,29 @@ def test_a_random_frozen_backbone_is_named_where_nothing_else_fits(learned: Any,
     assert rules(after_findings(frozen, failed, 2)) == ["random_backbone"]
     assert rules(after_findings(case, failed, 2)) == ["unexplained"]
     assert rules(after_findings(case, failed._replace(diverged=True), 2)) == ["not_finite"]
+
+
+def test_tiles_are_what_is_learned_where_the_data_is_tiled(make_config: Any) -> None:
+    """Pictures of 192 px in tiles of 96: each on the whole canvas, with its own boxes, in its own place."""
+    config = make_config("data.tiles={size: 96, overlap: 0.25, keep_empty: 1.0}")
+    whole = make_shapes(6, 3, 192, seed=4, empty_share=0.0)
+    case = make_case(config, whole, pictures=8)
+    assert case.canvas == (96, 96)
+    assert {(box.height, box.width) for box in case.batch.letterboxes} == {(96, 96)}
+    assert len(set(case.batch.image_ids)) == len(case.batch.images) == 8
+    assert isinstance(case.truth, TiledRecords)
+    for place, (image, target) in enumerate(zip(case.batch.images, case.batch.targets, strict=True)):
+        x1, y1, x2, y2 = case.truth.windows[place].tolist()
+        picture = int(case.truth.picture[place])
+        wanted = whole.load(picture)[y1:y2, x1:x2]
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), wanted)
+        boxes = whole.rows(picture).boxes
+        for box in target.boxes[~target.crowd].numpy():
+            gaps = np.abs(np.clip(boxes - [x1, y1, x1, y1], 0, 96) - box).max(axis=1)
+            assert gaps.min() < 1e-3
+        assert len(target.boxes[~target.crowd]) > 0
+    found = case.truth_on_canvas()
+    assert [len(boxes) for boxes, _ in found] == [int((~t.crowd).sum()) for t in case.batch.targets]
 
 
 def test_every_class_has_a_picture_and_the_choice_is_the_same_again() -> None:

@@ -155,6 +155,50 @@ def test_several_runs_stand_side_by_side(make_run) -> None:
     assert {"bar c0", "bar c1"} <= set(colours)
 
 
+def test_runs_on_different_data_share_no_chart(make_run) -> None:
+    """Two of one set and one of another: a chart of each set, every run in its own colour, and a word on why."""
+    folders = [make_run("first"), make_run("other", names=("owl",)), make_run("second", score=0.4)]
+    for folder, labels in zip(folders, "aba", strict=True):
+        file = folder / "evaluation.json"
+        content = json.loads(file.read_text())
+        content["intervals"]["labels"] = labels
+        file.write_text(json.dumps(content))
+    text = page_text(gather(folders))
+    found = words(text)
+    assert (
+        "2 different sets of pictures: first, second (40 pictures of cat, dog); other (40 pictures of owl)."
+        in found
+    )
+    assert "is ahead" not in found
+    assert "to the best" not in found
+    frames = [part.split("</figure>")[0] for part in text.split("<figure")[1:]]
+    assert not any("<bdi>other</bdi>" in frame for frame in frames)
+    shared = [frame for frame in frames if "<bdi>first</bdi>" in frame]
+    assert len(shared) > 5
+    for frame in shared:
+        assert "<bdi>second</bdi>" in frame
+        assert " c2" in frame, "the second keeps the colour that it has on the whole page"
+        assert " c1" not in frame
+    same = words(page_text(gather(folders[::2])))
+    assert "different sets" not in same
+    assert "first is ahead" in same
+
+
+def test_what_was_logged_once_is_a_sentence_and_no_chart(make_run) -> None:
+    folder, other = make_run("first"), make_run("second")
+    (folder / "metrics.csv").write_text(
+        "step,epoch,loss,AP,val_loss,rate\n10,0,2.0,,,0.1\n20,1,1.0,0.525,0.75,\n"
+    )
+    text = page_text(gather([folder]))
+    said = "AP 52.5 at step 20; val loss 0.75 at step 20"
+    assert f"Logged once, which makes no curve: Learning rate 0.1 at step 10; {said}." in words(text)
+    assert "<bdi>Average precision</bdi>" in text  # the results' bars
+    assert text.count("<bdi>Average precision</bdi>") == 1
+    found = words(page_text(gather([folder, other])))
+    assert "Logged once" not in found
+    assert "A dot: a single value." in found
+
+
 def test_a_verdict_needs_an_evaluation(make_run) -> None:
     folder = make_run()
     (folder / "evaluation.json").unlink()

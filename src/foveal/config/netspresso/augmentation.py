@@ -7,7 +7,7 @@ before that there was no list but single keys.
 from __future__ import annotations
 
 from foveal.config.document import Key
-from foveal.config.explain import nearest
+from foveal.config.fields import nearest
 from foveal.config.netspresso import geometry, pixels
 from foveal.config.netspresso.geometry import AUGMENT, CANVAS, IMAGE_SIZE, canvas, sides
 from foveal.config.netspresso.transforms import INFERENCE, NO_MIX, TRANSFORMS

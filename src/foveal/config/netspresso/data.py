@@ -11,8 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from foveal.config.document import Key
-from foveal.config.explain import dotted
+from foveal.config.document import Key, dotted
 from foveal.config.netspresso.ledger import walk
 from foveal.config.netspresso.translation import Translation
 

@@ -5,8 +5,7 @@ Facts: dataloaders/augmentation/custom/image_proc.py and mosaic.py.
 
 from __future__ import annotations
 
-from foveal.config.document import Key
-from foveal.config.explain import dotted
+from foveal.config.document import Key, dotted
 from foveal.config.netspresso.transforms import TRANSFORMS
 from foveal.config.netspresso.translation import Translation
 

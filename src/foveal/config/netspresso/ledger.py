@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
-from foveal.config.document import Document, Key, Origin
-from foveal.config.explain import dotted
+from foveal.config.document import Document, Key, Origin, dotted
 from foveal.errors import UsageError
 
 Kind = Literal["used", "mapped", "ignored"]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foveal.config.document import Document, Key
-from foveal.config.explain import dotted
+from foveal.config.document import Document, Key, dotted
 from foveal.config.netspresso.about import about, checkpoint, freeze
 from foveal.config.netspresso.backbone import ALL_STAGES, backbone
 from foveal.config.netspresso.ledger import Ledger, Note, assign

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 
-from foveal.config.document import Document, Key
-from foveal.config.explain import dotted, field_schema, nearest, resolve
+from foveal.config.document import Document, Key, dotted
+from foveal.config.fields import field_schema, nearest, resolve
 from foveal.config.netspresso import about, augmentation, backbone, data, model, neck, surroundings, training
 from foveal.config.netspresso.ledger import Entry, Ledger, walk
 from foveal.config.netspresso.transforms import TRANSFORMS

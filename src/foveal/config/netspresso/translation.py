@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NamedTuple
 
-from foveal.config.document import Document, Key, Origin
-from foveal.config.explain import dotted
+from foveal.config.document import Document, Key, Origin, dotted
 from foveal.config.netspresso.ledger import Ledger, walk
 
 OFF = "it is null, which leaves it out there, too"

@@ -15,6 +15,7 @@ from foveal.metrics.confusion import Confusion, confusion_matrix, kept_by
 from foveal.metrics.curves import class_curve, thinned
 from foveal.metrics.errors import ErrorSplit, split_errors
 from foveal.metrics.intervals import SAMPLES, Interval, Intervals, metric_intervals
+from foveal.metrics.matching import COCO_THRESHOLDS, match_detections
 from foveal.metrics.sizes import RecallBin, recall_by_crowd, recall_by_size
 from foveal.metrics.thresholds import ThresholdRule, Thresholds, choose_thresholds
 from foveal.runtime.predictor import DEFAULT_THRESHOLD
@@ -58,7 +59,8 @@ def analyse(
     """
     truth, found = evaluator.ground_truth, evaluator.columns()
     names = truth.classes.names
-    errors = split_errors(truth, found)
+    every = match_detections(truth, found, COCO_THRESHOLDS)
+    errors = split_errors(truth, found, every.at(0))
     matching = errors.matching
     if rule is None and stored:
         thresholds = Thresholds({name: stored[name] for name in names if name in stored}, {})
@@ -68,7 +70,7 @@ def analyse(
     return Analysis(
         truth,
         found,
-        metric_intervals(truth, found, samples),
+        metric_intervals(truth, found, samples, matching=every),
         errors,
         thresholds,
         STORED if rule is None and stored else str(rule or ThresholdRule()),
@@ -124,6 +126,9 @@ def _intervals(rows: Intervals, truth: GroundTruth) -> dict[str, Any]:
         "pictures": rows.pictures,
         "AP": _interval(rows.AP),
         "AP50": _interval(rows.AP50),
+        "APs": _interval(rows.APs),
+        "APm": _interval(rows.APm),
+        "APl": _interval(rows.APl),
         "per_class": [
             {"name": name, "AP": _interval(row)} for name, row in zip(names, rows.per_class, strict=True)
         ],

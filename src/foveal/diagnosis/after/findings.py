@@ -6,6 +6,7 @@ from foveal.diagnosis.after.analysis import Analysis
 from foveal.diagnosis.finding import Finding, Severity
 from foveal.grammar import many
 from foveal.metrics.errors import ERROR_KINDS, ErrorKind
+from foveal.runtime.predictor import DEFAULT_THRESHOLD
 from foveal.types import Array
 
 WORTH_POINTS = 0.1
@@ -45,6 +46,7 @@ def findings(result: Analysis) -> list[Finding]:
     rows = [_error(result, kind) for kind in priced if result.errors.points[kind] >= WORTH_POINTS]
     return (
         _hardly_learned(result)
+        + _nothing_kept(result)
         + rows
         + _confused(result)
         + _unreached(result)
@@ -62,6 +64,24 @@ def _hardly_learned(result: Analysis) -> list[Finding]:
     return [Finding("hardly_learned", "warning", "", f"AP50 {interval.value:.3f}: {little}", fix)]
 
 
+def _nothing_kept(result: Analysis) -> list[Finding]:
+    """The counts over the thresholds are all 0 then, and without this line a riddle."""
+    if result.kept.any():
+        return []
+    matching, names = result.errors.matching, result.truth.classes.names
+    if not len(matching.scores):
+        text = "the model gives no detection on these pictures: no score is over its score_thresh"
+        return [Finding("nothing_kept", "warning", "", text, "train longer")]
+    best = names[matching.labels[0]]
+    limit = result.thresholds.values.get(best, DEFAULT_THRESHOLD)
+    text = (
+        f"nothing scores over the thresholds: the best score is {matching.scores[0]:.2f} ({best}), "
+        f"its threshold {limit:.2f}"
+    )
+    fix = "train longer, or take --thresholds f1; foveal predict --all shows what there is"
+    return [Finding("nothing_kept", "warning", "", text, fix)]
+
+
 def _error(result: Analysis, kind: ErrorKind) -> Finding:
     split = result.errors
     points = split.points[kind]
@@ -74,8 +94,13 @@ def _error(result: Analysis, kind: ErrorKind) -> Finding:
     else:
         over = int((result.kept & (split.kinds == kind)).sum())
         priced = [(row.name, row.points[kind]) for row in worst[:3] if row.points[kind] >= WORTH_POINTS]
-        text = f"{many(over, 'detection')} over the thresholds {MEANING[kind]}"
-        text += f", {split.counts[kind]} at any score"
+        if over:
+            text = f"{many(over, 'detection')} over the thresholds {MEANING[kind]}"
+            text += f", {split.counts[kind]} at any score"
+        else:
+            text = (
+                f"{many(split.counts[kind], 'detection')} {MEANING[kind]}, none of them over the thresholds"
+            )
         if len(split.per_class) > 1 and priced:
             text += f" (by class: {', '.join(f'{name} {value:.1f}' for name, value in priced)})"
     return Finding(f"errors_{kind}", severity, "", f"{kind} {points:.1f} points of AP50: {text}", HELP[kind])

@@ -14,7 +14,8 @@ from PIL import Image
 
 from foveal.data.records import Records
 from foveal.diagnosis.after.analysis import Analysis
-from foveal.diagnosis.after.suspects import LIMIT, TITLES, Suspect, suspects
+from foveal.diagnosis.after.places import Suspect
+from foveal.diagnosis.after.suspects import LIMIT, TITLES, suspects
 from foveal.errors import DataError
 from foveal.files import write_bytes, write_text
 from foveal.metrics.matching import NONE
@@ -28,7 +29,7 @@ LABEL: RGB = (0, 230, 150)
 DETECTION: RGB = (255, 120, 0)
 CELL = 288
 """Pixels of a crop's sides on the sheet."""
-COLUMNS = 5
+COLUMNS, LEAST_COLUMNS = 5, 3
 CONTEXT, LEAST = 2.0, 48
 """A crop is this many times as wide as what it shows, and no narrower than this, in the picture's pixels."""
 _PICTURES_HELD = 8
@@ -62,6 +63,8 @@ def write_galleries(result: Analysis, records: Records, folder: Path, limit: int
         if tiles:
             key = {"label": LABEL, "detection": DETECTION}
             header = f"{TITLES[name]} · {len(found)}"
+            # A header is one line, which a sheet of one crop would cut.
+            tiles += [Image.new("RGB", (CELL, CELL), PAPER)] * (LEAST_COLUMNS - len(tiles))
             _save(grid(tiles, COLUMNS, header, key), folder / file)
         made.append(Gallery(name, TITLES[name], file, [_row(result, records, suspect) for suspect in found]))
     write_text(folder / ROWS_FILE, json.dumps([gallery._asdict() for gallery in made], indent=1) + "\n")

@@ -25,9 +25,9 @@ def error_lines(result: Analysis) -> list[str]:
     """What each kind of error costs, and what usually helps against the largest."""
     found = findings(result)
     priced = [row for row in found if row.rule.startswith("errors_")]
-    lines = []
+    lines = [row.message for row in found if row.rule == "nothing_kept"]
     if found and found[0].rule == "hardly_learned":
-        lines += [found[0].message, found[0].fix]
+        lines = [found[0].message, *lines, found[0].fix]
     elif priced:
         lines.append("what AP50 would gain without one kind of error (TIDE), in points of 100:")
         lines += [f"  {row.message}" for row in priced]

@@ -8,6 +8,7 @@ import numpy as np
 
 from foveal.diagnosis.doctor.part import Hit, Part, box_spot
 from foveal.diagnosis.doctor.rulebook import finding
+from foveal.grammar import many
 from foveal.types import Array
 
 HUGE_SHARE = 0.95
@@ -59,8 +60,8 @@ def _edges(part: Part, real: Array) -> Iterator[Hit]:
     touching = (boxes[:, :2] < EDGE).any(1) | (boxes[:, 2:] > pictures - EDGE).any(1)
     count = int((touching & real).sum())
     if count:
-        text = f"{count} of {int(real.sum())} boxes ({count / real.sum():.1%}) end within 1 px of the edge"
-        yield Hit(finding("at_edge", part.name, text), part.name)
+        share = f"{count} of {many(int(real.sum()), 'box', 'boxes')} ({count / real.sum():.1%})"
+        yield Hit(finding("at_edge", part.name, f"{share}, within 1 px of the edge"), part.name)
 
 
 def _areas(part: Part, real: Array) -> Iterator[Hit]:
@@ -68,5 +69,5 @@ def _areas(part: Part, real: Array) -> Iterator[Hit]:
     differs = real & (np.abs(part.records.area - product) > 0.02 * product + 1)
     count = int(differs.sum())
     if count:
-        text = f"{count} of {int(real.sum())} areas in the file are not width x height"
+        text = f"{count} of {many(int(real.sum()), 'area')} in the file"
         yield Hit(finding("mask_area", part.name, text), part.name)

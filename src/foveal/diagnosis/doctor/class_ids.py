@@ -8,6 +8,7 @@ from foveal.data.layout import part_of
 from foveal.diagnosis.doctor.class_counts import all_counts, counts_of
 from foveal.diagnosis.doctor.part import Hit, Part
 from foveal.diagnosis.doctor.rulebook import finding
+from foveal.grammar import many
 
 SHOWN = 12
 
@@ -34,7 +35,8 @@ def class_ids(parts: Sequence[Part]) -> Iterator[Hit]:
         empty = [name for name in empty if name not in families]
         if empty:
             names = ", ".join(map(repr, empty[:SHOWN])) + (" ..." if len(empty) > SHOWN else "")
-            text = f"{len(empty)} of {len(declared)} declared classes have no box: {names}"
+            total = many(len(declared), "declared class", "declared classes")
+            text = f"without a box: {len(empty)} of {total}: {names}"
             yield Hit(finding("class_without_boxes", part.name, text), part.name)
         yield from _foreign(part)
     yield from _picture_ids(parts)
@@ -53,7 +55,7 @@ def _ids(part: Part, declared: dict[int, str]) -> Iterator[Hit]:
         yield Hit(finding("ids_from_zero", part.name, f"class id 0 is {declared[0]!r}"), part.name)
     gaps = high - low + 1 - len(declared)
     if gaps:
-        text = f"{len(declared)} class ids from {low} to {high}: {gaps} are missing"
+        text = f"{many(len(declared), 'class id')} from {low} to {high}, {gaps} missing between"
         yield Hit(finding("ids_with_gaps", part.name, text), part.name)
 
 
@@ -64,7 +66,7 @@ def _picture_ids(parts: Sequence[Part]) -> Iterator[Hit]:
     ]
     shared = sum(map(len, ids)) - len(set().union(*ids))
     if shared:
-        text = f"{shared} picture ids occur again in another part"
+        text = f"in one part and again in another: {many(shared, 'picture id')}"
         yield Hit(finding("ids_restart", "parts", text))
 
 
@@ -79,7 +81,5 @@ def _foreign(part: Part) -> Iterator[Hit]:
     foreign = [picture for picture, origin in origins.items() if origin not in (None, part.name)]
     if foreign and part.name in ("train", "val", "test"):
         url = account.urls[foreign[0]]
-        text = (
-            f"{len(foreign)} of {len(part.records)} pictures come from another part, by their coco_url: {url}"
-        )
+        text = f"{len(foreign)} of {many(len(part.records), 'picture')}, by their coco_url, such as {url}"
         yield Hit(finding("foreign_part", part.name, text), part.name)

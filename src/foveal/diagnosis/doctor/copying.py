@@ -17,10 +17,9 @@ from foveal.errors import UsageError
 LOG = "fixes.csv"
 
 
-def check_free(folder: Path) -> None:
-    """UsageError where something is in the folder already: nothing that a person has is written over."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--fix {folder}: exists already; name a new folder")
+def is_taken(folder: Path) -> bool:
+    """Whether something is there already: nothing that a person has is written over."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 def write_copy(
@@ -29,8 +28,10 @@ def write_copy(
     """``images/PART/...``, ``annotations/instances_PART.json`` and ``fixes.csv`` in a new folder.
 
     The layout is COCO's own, so that ``foveal init`` and other programs find it. tick: called after each picture.
+    UsageError where something is in the folder already.
     """
-    check_free(folder)
+    if is_taken(folder):
+        raise UsageError(f"--fix {folder}: exists already; name a new folder")
     for part in parts:
         images = folder / "images" / part.name
         for picture, name in enumerate(part.names):

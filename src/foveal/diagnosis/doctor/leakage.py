@@ -14,6 +14,7 @@ from foveal.diagnosis.doctor.likeness import heaps, near_pairs
 from foveal.diagnosis.doctor.looking import Look, digest
 from foveal.diagnosis.doctor.part import Hit, Part, Spot
 from foveal.diagnosis.doctor.rulebook import finding
+from foveal.grammar import many
 
 ORIGIN_MARK = ".rf."
 """Roboflow writes ORIGINAL.rf.HASH.jpg: what stands before it names the picture that was augmented."""
@@ -84,7 +85,7 @@ def leakage(
     known = set()
     for twin in twins:
         known |= {(twin.first, twin.second), (twin.second, twin.first)}
-        yield _hit(twin.rule, parts, twin.second, twin.message)
+        yield _hit(twin.rule, parts, twin.second, twin.first, twin.message)
     equal = {place for pair in known for place in pair}
     yield from _near(parts, looks, known, equal)
     yield from _names(parts, equal)
@@ -117,23 +118,27 @@ def _near(
                 continue
             rule = "near_leak" if elsewhere else "near_duplicate"
             text = f"looks like {parts[first.part].picture(first.picture)} in {parts[first.part].name}"
-            yield _hit(rule, parts, second, text)
+            yield _hit(rule, parts, second, first, text)
 
 
 def _heap(alike: list[Place], parts: Sequence[Part]) -> Hit:
     """Many pictures of one look, told once."""
     counts = Counter(parts[place.part].name for place in alike)
     listed = ", ".join(f"{count} in {name}" for name, count in counts.items())
-    text = f"and {len(alike) - 1} more look alike ({listed}): a fixed camera, or frames of one video"
-    return _hit("near_leak" if len(counts) > 1 else "near_duplicate", parts, alike[0], text)
+    other = next((place for place in alike if place.part != alike[0].part), alike[1])
+    text = (
+        f"and {len(alike) - 1} more look alike ({listed}): a fixed camera, or frames of one video; one of them: "
+        f"{parts[other.part].picture(other.picture)}"
+    )
+    return _hit("near_leak" if len(counts) > 1 else "near_duplicate", parts, alike[0], other, text)
 
 
 def _names(parts: Sequence[Part], equal: set[Place]) -> Iterator[Hit]:
     """Pictures of one name, or of one original by their names, in two parts."""
     origins: dict[Hashable, list[Place]] = defaultdict(list)
     names: dict[Hashable, list[Place]] = defaultdict(list)
-    for place, part in _places(parts):
-        name = PurePosixPath(str(part.records.files[place.picture])).name
+    for place, _ in _places(parts):
+        name = _name(parts, place)
         if ORIGIN_MARK in name:
             origins[name.split(ORIGIN_MARK)[0]].append(place)
         if place not in equal:
@@ -141,12 +146,16 @@ def _names(parts: Sequence[Part], equal: set[Place]) -> Iterator[Hit]:
     for place, other in _apart(origins):
         if place not in equal:
             text = f"comes from the same original as {parts[other.part].picture(other.picture)}"
-            yield _hit("same_origin", parts, place, text)
-    shared = list(_apart(names))
+            yield _hit("same_origin", parts, place, other, text)
+    shared = list(dict.fromkeys(_name(parts, place) for place, _ in _apart(names)))
     if shared:
-        shown = ", ".join(str(parts[p.part].records.files[p.picture]) for p, _ in shared[:NAMES_SHOWN])
-        text = f"{len(shared)} names occur in two parts, with different content: {shown}"
+        shown = ", ".join(shared[:NAMES_SHOWN]) + (" ..." if len(shared) > NAMES_SHOWN else "")
+        text = f"{many(len(shared), 'name')} in two parts, with different content: {shown}"
         yield Hit(finding("same_name", "parts", text))
+
+
+def _name(parts: Sequence[Part], place: Place) -> str:
+    return PurePosixPath(str(parts[place.part].records.files[place.picture])).name
 
 
 def _apart(groups: Mapping[Hashable, list[Place]]) -> Iterator[tuple[Place, Place]]:
@@ -164,7 +173,7 @@ def _places(parts: Sequence[Part]) -> Iterator[tuple[Place, Part]]:
                 yield Place(number, picture), part
 
 
-def _hit(rule: str, parts: Sequence[Part], place: Place, text: str) -> Hit:
+def _hit(rule: str, parts: Sequence[Part], place: Place, other: Place, text: str) -> Hit:
     part = parts[place.part]
-    spot = Spot(part.name, place.picture)
-    return Hit(finding(rule, part.picture(place.picture), text), part.name, spot)
+    spot, beside = (Spot(parts[one.part].name, one.picture) for one in (place, other))
+    return Hit(finding(rule, part.picture(place.picture), text), part.name, spot, beside)

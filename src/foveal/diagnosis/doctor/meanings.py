@@ -168,8 +168,7 @@ def one_corner(part: Part) -> Iterator[Hit]:
         yield Hit(finding("one_corner", part.name, text), part.name)
 
 
-def meanings(part: Part) -> Iterator[Hit]:
-    """At most one finding a part."""
-    verdict = judge(part)
+def meanings(part: Part, verdict: Verdict | None) -> Iterator[Hit]:
+    """At most one finding a part. verdict: of ``judge``."""
     if verdict is not None:
         yield Hit(finding(verdict.rule, part.name, verdict.message), part.name)

@@ -15,13 +15,14 @@ import numpy as np
 
 from foveal.data.records import Records
 from foveal.diagnosis.doctor.box_twins import twin_pairs
-from foveal.diagnosis.doctor.leakage import Twin
+from foveal.diagnosis.doctor.leakage import Place, Twin
 from foveal.diagnosis.doctor.looking import Look
 from foveal.diagnosis.doctor.meanings import judge
 from foveal.diagnosis.doctor.part import Part
 from foveal.diagnosis.doctor.picture_facts import SUFFIXES
 from foveal.diagnosis.doctor.reading import read_part
 from foveal.errors import DataError, UsageError
+from foveal.grammar import many
 from foveal.types import Array, ClassNames
 
 LEFT_OUT = "left out"
@@ -106,19 +107,26 @@ def mend(
                 changes.append(
                     Change("broken_picture", part.name, part.picture(picture), look.fault, LEFT_OUT)
                 )
+        if not keep.any() and part.trains:
+            raise DataError(
+                f"--fix: nothing was written, since every picture of {part.name} would be left out"
+            )
+        if not keep.any():
+            changes.append(Change("unusable", part.name, part.name, many(len(keep), "picture"), LEFT_OUT))
+            continue  # no reader takes a part without a picture
         boxes = np.repeat(keep, part.boxes_per_picture)
         merged = _merge(part, merges, changes)
-        boxes[_repeated(merged, changes)] = False
+        boxes[_repeated(merged, boxes, changes)] = False
         records = _with_names(_kept(merged.records, keep, boxes), names, ids)
         mended.append(Mended(part.name, records, _file_names(part, seen, keep, changes)))
     return mended
 
 
-def _repeated(part: Part, changes: list[Change]) -> list[int]:
-    """Rows of boxes that equal an earlier one in place and class."""
+def _repeated(part: Part, stays: Array, changes: list[Change]) -> list[int]:
+    """Rows of boxes that equal an earlier one in place and class. stays: [N] whether the box's picture does."""
     first, second, overlap = twin_pairs(part)
     labels = part.records.labels
-    equal = (overlap >= 1) & (labels[first] == labels[second])
+    equal = stays[second] & (overlap >= 1) & (labels[first] == labels[second])
     for one, row in zip(first[equal].tolist(), second[equal].tolist(), strict=True):
         same = f"{_box(part.records.boxes[row])} as in {part.place(one)}"
         changes.append(Change("duplicate_box", part.name, part.place(row), same, LEFT_OUT))
@@ -128,13 +136,18 @@ def _repeated(part: Part, changes: list[Change]) -> list[int]:
 def _doubled(parts: Sequence[Part], twins: Iterable[Twin], changes: list[Change]) -> dict[int, set[int]]:
     """Pictures to leave out, by part: of one in two parts, that in the part which is not measured on."""
     dropped: dict[int, set[int]] = {}
-    for first, second, rule, _ in twins:
+    kept: dict[Place, Place] = {}  # of a picture that is left out, the equal one that stays
+    for one, second, rule, _ in twins:
+        first = one
+        while first in kept:
+            first = kept[first]
+        if second in kept or second == first:
+            continue
         gone, stays = second, first
         if parts[second.part].measures and not parts[first.part].measures:
             gone, stays = first, second
-        if gone.picture in dropped.setdefault(gone.part, set()):
-            continue
-        dropped[gone.part].add(gone.picture)
+        kept[gone] = stays
+        dropped.setdefault(gone.part, set()).add(gone.picture)
         part, other = parts[gone.part], parts[stays.part]
         before = f"as {other.picture(stays.picture)} in {other.name}"
         changes.append(Change(rule, part.name, part.picture(gone.picture), before, LEFT_OUT))

@@ -6,7 +6,7 @@ itself scripts and addresses (S12).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from foveal.diagnosis.doctor.rulebook import RULES
 from foveal.diagnosis.doctor.terminal import short
 from foveal.diagnosis.doctor.thumbnails import Shown, as_address
 from foveal.files import write_text
+from foveal.grammar import many
 from foveal.version import __version__
 
 ROWS = 200
@@ -33,17 +34,19 @@ font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}h1{font-size:1.35rem}h
 .dim{color:var(--dim)}.error{color:var(--error)}.warning{color:var(--warning)}.note{color:var(--note)}
 details{background:var(--card);border:1px solid var(--line);border-radius:6px;margin:.5rem 0;padding:.5rem .8rem}
 summary{cursor:pointer}summary b{margin-right:.5rem}
-.scroll{overflow-x:auto}
-.scroll td,.scroll th{white-space:nowrap}table{border-collapse:collapse;width:100%}
+table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line)}
 td.number,th.number{text-align:right;white-space:nowrap}
 .places td{font-size:.9rem}.places td:first-child{width:38%}
 .bar{background:var(--bar);height:.7rem;border-radius:2px;min-width:1px}
+.parts{width:auto;max-width:100%}.parts td,.parts th{padding-right:1.6rem}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.8rem}
+.two{grid-column:span 2}.two>div{display:grid;grid-template-columns:1fr 1fr;gap:.4rem}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.4rem}
 .sheet{max-width:100%;height:auto}
-figure img{width:100%;height:auto;display:block}figcaption{font-size:.8rem;margin-top:.3rem}
-@media (max-width:40rem){.places td{display:block;width:100%!important;border:0}.places tr{border-bottom:1px solid
+figure img{width:100%;height:auto;display:block;margin-bottom:.2rem}figcaption,figure small{font-size:.8rem}
+@media (max-width:40rem){body{padding:.8rem}.parts td,.parts th{padding-right:.6rem}
+.places td{display:block;width:100%!important;border:0}.places tr{border-bottom:1px solid
 var(--line);display:block}}
 """
 
@@ -58,7 +61,7 @@ def write_page(
 def page(report: Report, shown: Sequence[Shown], root: Path, anchors: Image.Image | None = None) -> str:
     """The page's text."""
     counts = report.counts()
-    verdict = ", ".join(f'<span class="{name}">{count} {name}s</span>' for name, count in counts.items())
+    verdict = ", ".join(f'<span class="{name}">{many(count, name)}</span>' for name, count in counts.items())
     body = [
         f"<h1>foveal doctor: {_text(report.title)}</h1><p>{verdict}</p>",
         _parts(report.parts),
@@ -82,31 +85,23 @@ def _text(value: object) -> str:
 
 
 def _parts(parts: Sequence[PartSummary]) -> str:
-    names = (
-        "part",
-        "pictures",
-        "decoded",
-        "without boxes",
-        "boxes",
-        "crowds",
-        "median box, px",
-        "size",
-        "classes",
+    """A column a part: parts are few, and figures many, so that a narrow screen holds them."""
+    figures: tuple[tuple[str, Callable[[PartSummary], object]], ...] = (
+        ("pictures", lambda part: part.pictures),
+        ("decoded", lambda part: part.decoded),
+        ("without boxes", lambda part: part.empty),
+        ("boxes", lambda part: part.boxes),
+        ("crowds", lambda part: part.crowds),
+        ("median box, px", lambda part: round(part.median_side)),
+        ("size, px", lambda part: part.sizes),
+        ("classes", lambda part: len(part.classes)),
     )
-    head = "".join(f"<th>{name}</th>" for name in names)
+    head = "".join(f"<th>{_text(part.name)}</th>" for part in parts)
     rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td>{_text(value)}</td>"
-            for value in (
-                part.name, part.pictures, part.decoded, part.empty, part.boxes, part.crowds,
-                round(part.median_side), part.sizes, len(part.classes),
-            )
-        )
-        + "</tr>"
-        for part in parts
-    )  # fmt: skip
-    return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+        f"<tr><th>{name}</th>{''.join(f'<td>{_text(value(part))}</td>' for part in parts)}</tr>"
+        for name, value in figures
+    )
+    return f'<table class="parts"><tr><td></td>{head}</tr>{rows}</table>'
 
 
 def _section(severity: str, report: Report, root: Path) -> str:
@@ -147,14 +142,21 @@ def _anchors(lines: Sequence[str], sheet: Image.Image | None) -> str:
 def _pictures(shown: Sequence[Shown], root: Path) -> str:
     if not shown:
         return ""
-    figures = "".join(
-        f'<figure><img src="{_text(each.address)}" alt="{_text(each.rule)}"><figcaption><b>{_text(each.rule)}</b> '
-        f'{_text(short(each.message, root))}<br><span class="dim">{_text(short(each.where, root))}</span>'
-        "</figcaption></figure>"
-        for each in shown
-    )
     legend = '<p class="dim">red: the box meant; blue: the others</p>'
-    return f'<h2>Pictures</h2>{legend}<div class="pictures">{figures}</div>'
+    return f'<h2>Pictures</h2>{legend}<div class="pictures">{"".join(_figure(each, root) for each in shown)}</div>'
+
+
+def _figure(shown: Shown, root: Path) -> str:
+    """One picture with the finding's place below it, or two side by side, each with its own."""
+    two = len(shown.pictures) > 1
+    pictures = "".join(
+        f'<div><img src="{_text(each.address)}" alt="{_text(shown.rule)}">'
+        f'<small class="dim">{_text(short(each.name if two else shown.where, root))}</small></div>'
+        for each in shown.pictures
+    )
+    kind = "two" if two else "one"
+    caption = f"<figcaption><b>{_text(shown.rule)}</b> {_text(short(shown.message, root))}</figcaption>"
+    return f'<figure class="{kind}"><div>{pictures}</div>{caption}</figure>'
 
 
 def _classes(part: PartSummary) -> str:

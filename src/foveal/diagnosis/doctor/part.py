@@ -89,6 +89,8 @@ class Hit(NamedTuple):
     part: str = ""
     """Empty: between the parts, or the set as a whole."""
     spot: Spot | None = None
+    beside: Spot | None = None
+    """The other picture, where the finding is about two."""
 
 
 def box_spot(part: Part, row: int) -> Spot:

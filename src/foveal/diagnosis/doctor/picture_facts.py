@@ -11,6 +11,7 @@ import numpy as np
 from foveal.diagnosis.doctor.looking import Look
 from foveal.diagnosis.doctor.part import Hit, Part, Spot
 from foveal.diagnosis.doctor.rulebook import finding
+from foveal.grammar import many
 
 SUFFIXES = {
     "JPEG": frozenset({".jpg", ".jpeg", ".jpe", ".jfif"}),
@@ -29,7 +30,7 @@ PLAIN_MODES = frozenset({"RGB", ""})
 def looks(part: Part, seen: list[Look] | None) -> Iterator[Hit]:
     """What looking at the files showed."""
     if seen is None:
-        text = f"{len(part.records)} pictures are generated on demand: there is no file to look at"
+        text = f"{many(len(part.records), 'picture')}, generated on demand: there is no file to look at"
         yield Hit(finding("not_looked_at", part.name, text, ""), part.name)
         return
     for picture, look in enumerate(seen):
@@ -42,7 +43,9 @@ def looks(part: Part, seen: list[Look] | None) -> Iterator[Hit]:
             yield Hit(finding("wrong_extension", where, text), part.name, Spot(part.name, picture))
     unseen = sum(not look.decoded for look in seen)
     if unseen:
-        text = f"the pixels of {unseen} of {len(seen)} pictures: faults inside and likenesses would go unseen"
+        text = (
+            f"the pixels of {unseen} of {many(len(seen), 'picture')}: faults and likenesses there go unseen"
+        )
         yield Hit(finding("not_looked_at", part.name, text), part.name)
     yield from _colours(part, seen)
 
@@ -51,10 +54,10 @@ def _colours(part: Part, seen: list[Look]) -> Iterator[Hit]:
     modes = Counter(look.mode for look in seen if look.mode not in PLAIN_MODES)
     if modes:
         listed = ", ".join(f"{count} {mode}" for mode, count in modes.most_common())
-        yield Hit(finding("colour_modes", part.name, f"{listed} of {len(seen)} pictures"), part.name)
+        yield Hit(finding("colour_modes", part.name, f"{listed}, of {many(len(seen), 'picture')}"), part.name)
     turned = sum(look.orientation != 1 for look in seen)
     if turned:
-        text = f"{turned} of {len(seen)} pictures are turned upright, with their boxes"
+        text = f"turned upright, with their boxes: {turned} of {many(len(seen), 'picture')}"
         yield Hit(finding("exif_rotation", part.name, text), part.name)
 
 
@@ -65,14 +68,14 @@ def picture_counts(part: Part) -> Iterator[Hit]:
     least = FEW_TO_LEARN if part.trains else FEW_TO_MEASURE
     if total < least:
         aim = "learn from" if part.trains else "measure on"
-        yield Hit(
-            finding("few_pictures", part.name, f"{total} pictures to {aim}; {least} are few"), part.name
-        )
+        text = f"{many(total, 'picture')} to {aim}: fewer than {least}"
+        yield Hit(finding("few_pictures", part.name, text), part.name)
     if not total:
         return
     empty = int((part.boxes_per_picture == 0).sum())
     if empty > EMPTY_SHARE * total:
-        text = f"{empty} of {total} pictures have no box: they are trained as background"
+        seen_as = "measured" if part.measures else "trained"
+        text = f"no box in {empty} of {total} pictures: {seen_as} as background"
         yield Hit(finding("mostly_empty", part.name, text), part.name)
     yield from _sizes(part)
     suffixes = Counter(PurePosixPath(str(name)).suffix for name in records.files)

@@ -7,20 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from foveal.diagnosis.doctor.part import Hit, Part, Spot
-from foveal.diagnosis.doctor.rulebook import RULES, finding
-from foveal.diagnosis.finding import Finding
+from foveal.diagnosis.doctor.rulebook import finding
 
 
 def read_faults(part: Part) -> Iterator[Hit]:
     """One hit per fault of the records, under the fault's own name."""
     if part.unusable:
-        yield Hit(finding("unusable", part.name, part.unusable), part.name)
+        stops = "foveal evaluate on it" if part.name == "test" else "training"
+        text = f"{part.unusable}: {stops} stops here, with exit code 3"
+        yield Hit(finding("unusable", part.name, text), part.name)
     spots = _spots(part)
     for number, (kind, where, message) in enumerate(part.records.faults):
-        if kind in RULES:
-            yield Hit(finding(kind, where, message), part.name, spots.get(number))
-        else:
-            yield Hit(Finding(kind, "warning", where, message), part.name, spots.get(number))
+        yield Hit(finding(kind, where, message), part.name, spots.get(number))
 
 
 def _spots(part: Part) -> dict[int, Spot]:

@@ -12,8 +12,8 @@ from foveal.build import build_records
 from foveal.config.load import load_config
 from foveal.config.schema import Config, Source
 from foveal.data.account import Meaning, full_account
-from foveal.data.builder import NothingToLearnError
 from foveal.data.layout import find_layout
+from foveal.data.outcome import NothingToLearnError
 from foveal.data.records import Records
 from foveal.diagnosis.doctor.part import Part
 from foveal.errors import DataError, UsageError
@@ -30,6 +30,8 @@ class Case(NamedTuple):
     """None where data was given, not a configuration."""
     classes: list[str] | None
     """The classes that are wanted, where a configuration says so."""
+    notes: tuple[str, ...]
+    """What a person should know of how the parts were found."""
 
 
 def read_case(source: Path, overrides: Sequence[str] = ()) -> Case:
@@ -37,37 +39,36 @@ def read_case(source: Path, overrides: Sequence[str] = ()) -> Case:
 
     DataError where no labels are found, or those of no part can be read; UsageError for overrides of plain data.
     """
+    notes: tuple[str, ...] = ()
     config = _config(source, overrides)
     if overrides and config is None:
         raise UsageError(f"{overrides[0]}: settings go with a configuration, and {source} is data")
     if config is not None and config.data is not None:
         sources: dict[str, Source] = {"train": config.data.train}
-        if config.data.val is not None:
-            sources["val"] = config.data.val
+        measured = {"val": config.data.val, "test": config.data.test}
+        sources |= {name: source for name, source in measured.items() if source is not None}
         classes = config.data.classes
     else:
-        config, classes = None, None
-        sources = {str(name): part for name, part in find_layout(source).parts.items()}
-    return Case(read_parts(sources, classes), config, classes)
+        layout = find_layout(source)
+        config, classes, notes = None, None, layout.notes
+        sources = {str(name): part for name, part in layout.parts.items()}
+    return Case(read_parts(sources, classes), config, classes, notes)
 
 
-def read_parts(
-    sources: Mapping[str, Source], classes: list[str] | None, meaning: Mapping[str, Meaning] | None = None
-) -> list[Part]:
-    """Parts in the order train, val, test. A list of train and val together is left out beside them.
+def read_parts(sources: Mapping[str, Source], classes: list[str] | None = None) -> list[Part]:
+    """Parts in the order train, val, test. A list of train and val together is left out beside train.
 
     A part whose labels cannot be read is there without pictures; DataError where that is so of all.
-
-    meaning: of a part's boxes, where it is another than its reader's.
     """
     order = ("train", "all", "trainval", "val", "test")
     names = sorted(sources, key=lambda name: order.index(name) if name in order else len(order))
-    if "trainval" in names and "train" in names:
-        names.remove("trainval")
+    if "trainval" in names:
+        repeated = "trainval" if "train" in names else "val"
+        names = [name for name in names if name != repeated]
     parts, errors = [], []
     for name in names:
         try:
-            parts.append(read_part(name, sources[name], classes, (meaning or {}).get(name)))
+            parts.append(read_part(name, sources[name], classes))
         except DataError as error:
             errors.append(error)
             parts.append(Part(name, _nothing(sources[name]), sources[name], str(error)))
@@ -105,11 +106,21 @@ def _nothing(source: Source) -> Records:
 
 def _config(source: Path, overrides: Sequence[str]) -> Config | None:
     """The configuration in a YAML file, unless the file is a list of YOLO's parts and classes."""
-    if source.suffix.lower() not in CONFIG_SUFFIXES or not source.is_file():
-        return None
-    head = source.read_text(encoding="utf-8", errors="replace")
-    if any(line.startswith("data:") for line in head.splitlines()):
-        return load_config(source, overrides)
-    if any(line.startswith(("names:", "nc:")) for line in head.splitlines()):
+    if not _is_yaml(source) or (_has_line(source, "names:", "nc:") and not is_configuration(source)):
         return None
     return load_config(source, overrides)
+
+
+def is_configuration(source: Path) -> bool:
+    """Whether a file is YAML with a data section, as a configuration has and YOLO's list of parts has not."""
+    return _is_yaml(source) and _has_line(source, "data:")
+
+
+def _is_yaml(source: Path) -> bool:
+    return source.suffix.lower() in CONFIG_SUFFIXES and source.is_file()
+
+
+def _has_line(source: Path, *starts: str) -> bool:
+    return any(
+        line.startswith(starts) for line in source.read_text(encoding="utf-8", errors="replace").splitlines()
+    )

@@ -68,6 +68,13 @@ class Report:
         counted = Counter(hit.finding.severity for hit in self.hits)
         return {severity: counted[severity] for severity in SEVERITIES}
 
+    def worst(self) -> Finding | None:
+        """A finding of the gravest: one on a whole part rather than one at one place. None: nothing was found."""
+        wholes = {part.name for part in self.parts} | {"parts", "classes"}
+        return min(
+            self.findings, key=lambda f: (SEVERITIES.index(f.severity), f.where not in wholes), default=None
+        )
+
     def groups(self) -> list[Group]:
         """By severity, then in the order in which the rules first spoke."""
         found: dict[tuple[Severity, str], Group] = {}

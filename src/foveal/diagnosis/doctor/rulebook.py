@@ -146,7 +146,7 @@ RULES: dict[str, Rule] = {
     "near_duplicate_box": Rule("warning", "two boxes of one class with IoU over 0.95", "delete one"),
     "two_classes": Rule("warning", "one box with two classes (same place, IoU over 0.95)", "decide for one"),
     "huge_box": Rule(
-        "warning", "a box covers over 95 % of its picture", "is it an object, or the whole picture?"
+        "note", "a box covers over 95 % of its picture", "is it an object, or the whole picture?"
     ),
     "tiny_box": Rule(
         "warning",
@@ -174,10 +174,10 @@ RULES: dict[str, Rule] = {
     "ids_from_zero": Rule("note", "class ids start at 0: no background here, so nothing is shifted"),
     "ids_with_gaps": Rule("note", "class ids have gaps: outputs are numbered without"),
     "few_boxes": Rule(
-        "warning", "too few boxes of a class to learn it", "label more, merge it, or leave it out"
+        "warning", "classes with too few boxes to learn them", "label more, merge them, or leave them out"
     ),
     "few_boxes_to_measure": Rule(
-        "warning", "too few boxes of a class for an AP that means anything", "hold out more pictures"
+        "warning", "classes with too few boxes for an AP that means anything", "hold out more pictures"
     ),
     "class_imbalance": Rule(
         "warning", "one class has over 10 times the boxes of another", "class_aware_sampling"
@@ -186,7 +186,7 @@ RULES: dict[str, Rule] = {
         "error", "a class is measured and never trained: its AP is 0", "split anew, every class in each part"
     ),
     "class_not_measured": Rule(
-        "warning", "a class is trained and never measured", "split anew, every class in each part"
+        "warning", "classes that are trained and never measured", "split anew, every class in each part"
     ),
     "rarely_absent": Rule("note", "a class nearly every picture has is missing in a few: forgotten labels?"),
     # ---- pictures
@@ -201,7 +201,6 @@ RULES: dict[str, Rule] = {
     "mixed_extensions": Rule("note", "one format under several extensions, such as .jpg and .JPG"),
     "colour_modes": Rule("note", "pictures that are not 8-bit RGB: converted"),
     "exif_rotation": Rule("note", "pictures with an EXIF rotation: turned upright"),
-    "no_measuring_part": Rule("note", "no part for measuring: foveal init holds some pictures out"),
     "not_looked_at": Rule("note", "pictures whose pixels were not decoded", "--pictures all"),
     # ---- between pictures
     "shared_picture": Rule(
@@ -221,6 +220,19 @@ RULES: dict[str, Rule] = {
     ),
     "near_duplicate": Rule("note", "nearly the same picture twice in a part, such as frames of a video"),
     "foreign_part": Rule("note", "pictures come from another part of their source than their folder says"),
+    # ---- which part is which
+    "no_training_part": Rule(
+        "warning", "no part is for training: another one is taken", "name one train, or set data.train"
+    ),
+    "no_validation_part": Rule(
+        "note", "no validation part: what AP is measured on", "hold out a part of its own"
+    ),
+    "nothing_measured": Rule(
+        "warning",
+        "a configuration without data.val: no AP is measured, the last weights count as the best",
+        "add data.val, or hold pictures out: foveal init DATA",
+    ),
+    "not_used": Rule("warning", "something that is named or lies beside the labels is passed over"),
     # ---- anchors of a configuration; the share of boxes decides between error and warning
     "anchors_pictures_without": Rule(
         "error", "pictures with boxes of which none has a positive anchor", _FIT

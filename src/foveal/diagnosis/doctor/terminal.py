@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -18,32 +19,35 @@ PLACES: dict[Severity, int] = {"error": 10, "warning": 3, "note": 3}
 """Of each rule, shown in the terminal; the files have all."""
 STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 CLASSES_SHOWN = 12
+INDENT = Text(" " * 6)
+BESIDE = 14
+"""Columns that a long path leaves for the words beside it, so that a line has more than a path."""
 
 
 def show(report: Report, console: Console, root: Path) -> None:
-    """Print the figures of every part, then every rule that found something. root: left out of paths."""
+    """Print the figures of every part, then every rule that found something. root: left out of paths.
+
+    Lines are as wide as the terminal, and paths that are longer lose their middle; in a file or a pipe each
+    finding is one whole line.
+    """
     console.print(_parts(report))
     for part in report.parts:
         if part.classes:
-            console.print(Text(f" {part.name}: {_classes(part)}"))
+            _print(console, Text(f"{part.name}: {_classes(part)}"), Text(" "))
     console.print()
     if not report.hits:
         console.print("nothing to say: no rule found anything")
     for severity, style in STYLES.items():
         groups = [group for group in report.groups() if group.severity == severity]
         if groups:
-            table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), expand=True)
-            table.add_column(justify="right", no_wrap=True, min_width=5)
-            table.add_column(overflow="fold", ratio=1)
-            for group in groups:
-                table.add_row(Text(str(len(group.findings)), style=style), _group(group, style, root))
             console.print(Text(f"{severity}s", style=style))
-            console.print(table)
+            for group in groups:
+                _group(console, group, style, root)
             console.print()
     if report.anchors:
         console.print(Text("anchors", style="bold"))
         for line in report.anchors:
-            console.print(f"  {_plain(short(line, root))}", markup=False, soft_wrap=True)
+            _print(console, Text(short(line, root)), Text("  "))
         console.print()
 
 
@@ -65,22 +69,38 @@ def _classes(part: PartSummary) -> str:
     return _plain(", ".join(shown) + (f" and {rest} more" if rest else ""))
 
 
-def _group(group: Group, style: str, root: Path) -> Text:
+def _group(console: Console, group: Group, style: str, root: Path) -> None:
     rule = RULES.get(group.rule)
-    text = Text()
-    text.append(group.rule, style=style)
-    text.append(f"  {rule.means if rule else ''}\n")
+    head = Text.assemble((group.rule, style), f"  {rule.means if rule else ''}")
+    _print(console, head, Text(f"{len(group.findings):>5} ", style=style))
     places = PLACES[group.severity]
     for found in group.findings[:places]:
-        text.append(f"{short(found.where, root)}: ", style="dim")
-        text.append(f"{_plain(short(found.message, root))}\n")
+        where = f"{short(found.where, root)}: " if found.where else ""
+        _print(console, Text.assemble((where, "dim"), short(found.message, root)))
     left = len(group.findings) - places
     if left > 0:
-        text.append(f"and {left} more\n", style="dim")
-    fix = group.findings[0].fix
-    if fix:
-        text.append(f"-> {_plain(fix)}\n", style="green")
-    text.rstrip()
+        _print(console, Text(f"and {left} more", style="dim"))
+    if group.findings[0].fix:
+        _print(console, Text(f"-> {_plain(group.findings[0].fix)}", style="green"))
+
+
+def _print(console: Console, text: Text, label: Text = INDENT) -> None:
+    """One line behind a label, or a paragraph of a terminal's width that is indented as far as the first."""
+    if not console.is_terminal:
+        console.print(label + text, soft_wrap=True)
+        return
+    width = max(console.width - len(label), 2 * BESIDE)
+    for number, line in enumerate(_fitted(text, width - BESIDE).wrap(console, width)):
+        line.rstrip()
+        console.print((label if number == 0 else Text(" " * len(label))) + line)
+
+
+def _fitted(text: Text, most: int) -> Text:
+    """Words of more letters, as long paths are, without their middle."""
+    for word in reversed(list(re.finditer(r"\S+", text.plain))):
+        if len(word[0]) > most:
+            head, tail = (most - 3) // 2, most - 3 - (most - 3) // 2
+            text = Text.assemble(text[: word.start() + head], "...", text[word.end() - tail :])
     return text
 
 

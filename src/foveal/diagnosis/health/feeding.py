@@ -21,12 +21,14 @@ def waits_for_data(history: History, facts: RunFacts) -> Finding | None:
     ways = []
     if facts.workers < facts.cores:
         ways.append(f"raise data.workers (now {facts.workers}; this machine has {facts.cores} cores)")
-    if facts.picture_side > LARGE_PICTURES * facts.canvas_side:
+    if not facts.tiled and facts.picture_side > LARGE_PICTURES * facts.canvas_side:
         ways.append(
             f"keep a smaller copy of the pictures (their longer side is {facts.picture_side:.0f} px, the canvas "
             f"{facts.canvas_side})"
         )
-    fix = "; ".join(ways) or "keep the pictures on a faster disk, as JPEG, or do without data.augment.mosaic"
+    if facts.mosaic:
+        ways.append(f"lower data.augment.mosaic (now {facts.mosaic:g}): it reads four pictures for one")
+    fix = "; ".join(ways) or "keep the pictures on a faster disk, or as JPEG"
     return Finding("waits_for_data", "warning", f"step {history.train[-1].step}", message, fix)
 
 

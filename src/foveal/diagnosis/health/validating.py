@@ -6,6 +6,7 @@ from foveal.diagnosis.finding import Finding
 from foveal.diagnosis.health.history import History, RunFacts
 from foveal.diagnosis.health.learning import loss_not_falling
 from foveal.diagnosis.health.matching import boxes_without_anchor
+from foveal.grammar import many
 
 NOTHING = 0.001
 """An AP under this is 0 to any reader."""
@@ -24,17 +25,15 @@ def nothing_found(history: History, facts: RunFacts) -> Finding | None:
     enough = last.step >= max(ENOUGH_STEPS, ENOUGH_SHARE * facts.steps)
     if not enough or last.values.get("AP", 1.0) > NOTHING:
         return None
-    message = f"AP is {last.values['AP']:.4f} after {last.epoch} epochs ({last.step} steps)"
+    message = f"AP is {last.values['AP']:.4f} after {many(last.epoch, 'epoch')} ({last.step} steps)"
     return Finding("nothing_found", "warning", f"step {last.step}", message, _likely_cause(history, facts))
 
 
 def _likely_cause(history: History, facts: RunFacts) -> str:
-    matching = boxes_without_anchor(history, facts) if history.train else None
-    if matching is not None:
-        return f"likely cause: {matching.message}; {matching.fix}"
-    learning = loss_not_falling(history, facts) if history.train else None
-    if learning is not None:
-        return f"likely cause: {learning.message}; {learning.fix}"
+    for rule in (boxes_without_anchor, loss_not_falling):
+        cause = rule(history, facts) if history.train else None
+        if cause is not None:
+            return f"likely cause: {cause.message}; {cause.fix}"
     train, val = history.mean("loss", 1), history.validations[-1].values.get("val_loss")
     if train is not None and val is not None and val > OTHER_DATA * train:
         return (
@@ -42,8 +41,9 @@ def _likely_cause(history: History, facts: RunFacts) -> str:
             "the classes and boxes of data.val with those of data.train; run foveal doctor CONFIG"
         )
     return (
-        "the loss falls, so look at how outputs become detections: "
-        "model.postprocessor.params.score_thresh, and foveal doctor CONFIG --overfit"
+        "the boxes find anchors and the loss is no reason: train longer; where it stays so, look at how outputs "
+        f"become detections: model.postprocessor.params.score_thresh (now {facts.score_thresh:g}), and foveal "
+        "doctor CONFIG --overfit"
     )
 
 
@@ -69,7 +69,7 @@ def learned_by_heart(history: History, facts: RunFacts) -> Finding | None:
     )
     fix = (
         f"best.safetensors is of step {best_ap.step}; more pictures, more augmentation (data.augment), "
-        "a shorter run or training.early_stopping"
+        "a shorter run (training.epochs), or training.early_stopping"
     )
     return Finding("overfitting", "warning", f"step {since[-1].step}", message, fix)
 

@@ -6,9 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from foveal.diagnosis.finding import Finding
 from foveal.diagnosis.health import feeding, learning, matching, validating
-from foveal.diagnosis.health.history import History, Row, RunFacts
+from foveal.diagnosis.health.history import ROW_PICTURES, ROW_STEPS, History, Kind, Row, RunFacts
 
 Rule = Callable[[History, RunFacts], Finding | None]
+RULES: dict[Kind, tuple[Rule, ...]] = {
+    "train": (*matching.RULES, *learning.RULES, *feeding.RULES),
+    "validation": validating.RULES,
+    "epoch": matching.EPOCH_RULES,
+    "unfinished": (),
+}
+"""Those that look at a row, by its kind."""
 AGAIN = 4
 """A warning that still holds comes again when so many times the steps have been done."""
 INSTEAD = {"boxes_without_anchor": "pictures_without_positives", "loss_not_falling": "learning_rate_too_high"}
@@ -20,16 +27,12 @@ class HealthWatch:
 
     def __init__(self, facts: RunFacts) -> None:
         self.facts = facts
-        self.history = History()
+        self.history = History(max(ROW_STEPS, -(-ROW_PICTURES // facts.pictures_per_step)))
         self._said: dict[str, int] = {}
 
     def __call__(self, step: int, epoch: int, values: Mapping[str, float]) -> Sequence[Finding]:
         """What there is to say of a row that was not said lately."""
-        kept = self.history.add(Row(step, epoch, values))
-        if kept is self.history.train:
-            rules: Sequence[Rule] = (*matching.RULES, *learning.RULES, *feeding.RULES)
-        else:
-            rules = validating.RULES if kept is self.history.validations else matching.EPOCH_RULES
+        rules = RULES[self.history.add(Row(step, epoch, values))]
         found = [finding for rule in rules if (finding := rule(self.history, self.facts)) is not None]
         return [finding for finding in found if self._is_due(finding, step)]
 

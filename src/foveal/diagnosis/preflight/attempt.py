@@ -60,7 +60,10 @@ class Bench:
         self.case = case
         self.features = features
         self.trainee = Trainee(case.detector.neck, case.detector.head).train()
-        self._first = copy.deepcopy(self.trainee.state_dict())
+        self._learning: list[nn.Module] = [self.trainee]
+        if isinstance(case.criterion, nn.Module):  # a running normaliser, where it has one
+            self._learning.append(case.criterion)
+        self._first = [copy.deepcopy(module.state_dict()) for module in self._learning]
         self.precision = torch.float32
 
     def loss(self, train: bool = False) -> LossOutput:
@@ -91,7 +94,8 @@ class Bench:
         self, settings: Training, steps: int, say: Callable[[str], None], measure: bool = True
     ) -> Attempt:
         """Train for so many steps, or until the pictures are known; measure: look at the AP50 on the way."""
-        self.trainee.load_state_dict(self._first)
+        for module, state in zip(self._learning, self._first, strict=True):
+            module.load_state_dict(state)
         optimizer = build_optimizer(self.trainee, settings)
         losses: list[float] = []
         for step in range(steps):

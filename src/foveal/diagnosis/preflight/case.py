@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foveal.build import build_criterion, build_detector, build_inference, with_class_balance
+from foveal.build import as_seen, build_criterion, build_detector, build_inference, with_class_balance
 from foveal.config.load import data_of
 from foveal.config.schema import Config
 from foveal.data.loader import make_loader
 from foveal.data.records import Records
 from foveal.data.split import take
+from foveal.data.tiled import TiledRecords
 from foveal.engine.random_state import seed_everything
 from foveal.errors import DataError
 from foveal.models.detector import Detector
 from foveal.models.inference import InferenceModel
 from foveal.ops.letterbox import apply_boxes, canvas_size
-from foveal.types import Batch, Criterion
+from foveal.types import Array, Batch, Criterion
 
 PICTURES = 8
 
@@ -54,13 +56,14 @@ class Case(NamedTuple):
 def make_case(config: Config, records: Records, pictures: int = PICTURES) -> Case:
     """Build the model of a configuration and load pictures that have boxes, without augmentation.
 
-    DataError where no picture with a box can be read.
+    Where the data is tiled, tiles are what is learned. DataError where no picture with a box can be read.
     """
-    chosen = choose_pictures(records, pictures, config.training.seed)
+    seen = as_seen(records, data_of(config), train=True)
+    chosen = choose_pictures(seen, pictures, config.training.seed)
     canvas = canvas_size(*data_of(config).image_size)
     loader = make_loader(chosen, canvas, len(chosen), train=False, workers=0, strict=True)
     batch = next(iter(loader))
-    model = with_class_balance(config.model, records.boxes_per_class())
+    model = with_class_balance(config.model, seen.boxes_per_class())
     seed_everything(config.training.seed)
     detector = build_detector(model, len(records.classes.names))
     return Case(config, batch, chosen, detector, build_criterion(model), build_inference(detector, model))
@@ -85,7 +88,21 @@ def choose_pictures(records: Records, count: int, seed: int) -> Records:
         chosen[picture] = _readable(records, picture)
     if not chosen.any():
         raise DataError("data.train: no picture with a box can be read; run foveal doctor on it")
-    return take(records, chosen)
+    return _take(records, chosen)
+
+
+def _take(records: Records, chosen: Array) -> Records:
+    """The pictures where ``chosen`` [P] is true; tiles, which share their picture's id, get ids of their own."""
+    taken = take(records, chosen)
+    if not isinstance(records, TiledRecords):
+        return taken
+    assert isinstance(taken, TiledRecords)
+    return replace(
+        taken,
+        image_ids=np.arange(len(taken)),
+        picture=records.picture[chosen],
+        windows=records.windows[chosen],
+    )
 
 
 def _readable(records: Records, picture: int) -> bool:

@@ -117,7 +117,7 @@ def overfit_case(
         return None, findings
     pictures = len(case.batch.images)
     seconds = bench.seconds_per_step()
-    near = _is_near(case.config, pictures)
+    near = _is_near(case.config)
     say(
         f"overfit test: {pictures} pictures, at most {steps} steps of neck and head at {seconds:.2f} s: "
         f"about {duration(steps * seconds * 1.15)}, less where it passes early"
@@ -140,7 +140,7 @@ def overfit_case(
     return attempt, findings
 
 
-def _is_near(config: Config, pictures: int) -> bool:
+def _is_near(config: Config) -> bool:
     chosen = config.training.optimizer
     return isinstance(chosen, AdamW) and REFERENCE_RATE / NEAR <= chosen.lr_per_16 <= REFERENCE_RATE * NEAR
 

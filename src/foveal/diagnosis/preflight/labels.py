@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from foveal.diagnosis.anchors.sides import sides_in_words
 from foveal.diagnosis.finding import Finding
 from foveal.diagnosis.preflight.case import Case
 from foveal.types import LossOutput
@@ -34,11 +35,11 @@ def matching_findings(case: Case, loss: LossOutput) -> list[Finding]:
     if max(pictures, boxes) < UNMATCHED_BOXES and stats["positives"] > 0:
         return []
     sides = [(b[:, 2:] - b[:, :2]).clamp(min=0).prod(dim=1).sqrt() for b, _ in case.truth_on_canvas()]
-    anchor = min(s for level in case.config.model.architecture.head.params.scaled_sizes() for s in level)
+    anchors = [s for level in case.config.model.architecture.head.params.scaled_sizes() for s in level]
+    median = float(torch.cat(sides).median())
     message = (
         f"positives per picture: {stats['positives']:.1f}; {100 * boxes:.0f} % of boxes and {100 * pictures:.0f} "
-        f"% of pictures have none: median box {float(torch.cat(sides).median()):.0f} px, "
-        f"smallest anchor {anchor:.0f} px"
+        f"% of pictures have none: {sides_in_words(median, min(anchors), max(anchors))}"
     )
     bad = stats["positives"] == 0 or pictures >= MOST_UNMATCHED_PICTURES
     where = "model.architecture.head.params.anchor_sizes"

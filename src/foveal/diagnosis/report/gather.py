@@ -53,6 +53,8 @@ class Run(NamedTuple):
     environment: dict[str, str]
     sizes: dict[str, int]
     """Bytes of each file in the folder itself, and of each folder in it."""
+    place: int = 0
+    """Number of the run on the page, and of its colour."""
 
     def metric(self, name: str) -> float | None:
         """One of the 12 COCO numbers, 0 to 1; of the evaluation, else of the checkpoint's own facts."""
@@ -81,7 +83,7 @@ class Run(NamedTuple):
 def gather(folders: Sequence[Path]) -> list[Run]:
     """Read run folders. UsageError where one of them is none, or is named twice."""
     for folder in folders:
-        _check(folder)
+        check_run_folder(folder)
     seen: dict[Path, Path] = {}
     for folder in folders:
         if folder.resolve() in seen:
@@ -95,7 +97,7 @@ def gather(folders: Sequence[Path]) -> list[Run]:
         unique = name
         while unique in taken:
             unique, count = f"{name} ({count})", count + 1
-        runs.append(read_run(folder, unique))
+        runs.append(read_run(folder, unique)._replace(place=len(runs)))
     return runs
 
 
@@ -140,7 +142,8 @@ def rows(value: Any) -> list[dict[str, Any]]:
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
-def _check(folder: Path) -> None:
+def check_run_folder(folder: Path) -> None:
+    """UsageError, with what to give instead, where a folder is no run's."""
     if folder.is_file():
         raise UsageError(f"{folder}: a file; give the run's folder, such as {folder.parent}")
     if not folder.is_dir():

@@ -98,15 +98,31 @@ def paired(first: Run, second: Run) -> Span | None:
 
 def comparable(runs: Sequence[Run]) -> bool:
     """Whether the runs were measured on the same pictures, as far as their files tell."""
-    known = [run for run in runs if run.metric("AP") is not None]
-    labels = {at(run.evaluation, "intervals", "labels") for run in known}
-    if len(labels) == 1 and None not in labels:
-        return True
-    counts = {number(run.evaluation.get("pictures")) for run in known} - {None}
-    sources = {
-        json.dumps(at(run.config, "data", "val"), sort_keys=True, default=str) for run in known if run.config
-    }
-    return len(counts) <= 1 and len(sources) <= 1
+    return len(by_data([run for run in runs if run.metric("AP") is not None])) <= 1
+
+
+def by_data(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs in groups of the same pictures to be measured on, in the order of the first of each."""
+    groups: list[list[Run]] = []
+    for run in runs:
+        group = next((group for group in groups if all(_same_data(other, run) for other in group)), None)
+        if group is None:
+            groups.append([run])
+        else:
+            group.append(run)
+    return groups
+
+
+def _same_data(first: Run, second: Run) -> bool:
+    """By the digest of the labels where both files hold it, else by the number of pictures and data.val."""
+    runs = first, second
+    labels = [at(run.evaluation, "intervals", "labels") for run in runs]
+    if None not in labels:
+        return bool(labels[0] == labels[1])
+    counts = {number(run.evaluation.get("pictures")) for run in runs} - {None}
+    sources = [at(run.config, "data", "val") for run in runs if run.config]
+    texts = {json.dumps(source, sort_keys=True, default=str) for source in sources}
+    return len(counts) <= 1 and len(texts) <= 1
 
 
 def said(run: Run) -> list[Said]:

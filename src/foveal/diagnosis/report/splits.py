@@ -11,8 +11,11 @@ from pydantic import ValidationError
 
 from foveal.config.schema import Config
 from foveal.data.records import Records
-from foveal.diagnosis.report.gather import Run
+from foveal.diagnosis.report.gather import Run, at
 from foveal.errors import FovealError
+
+LABELS = ("train", "val", "classes")
+"""What of a data section decides which labels are read; they are read once, at whatever size pictures are seen."""
 
 
 class Splits(NamedTuple):
@@ -31,10 +34,16 @@ def read_splits(runs: Sequence[Run]) -> list[Splits]:
     """One entry for each different data section, in the order of the runs."""
     groups: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
-        section = run.config.get("data")
-        key = "" if not isinstance(section, dict) else _key(section)
-        groups.setdefault(key, []).append(place)
-    return [_read(tuple(places), runs[places[0]]) for places in groups.values()]
+        groups.setdefault(_key(run, *LABELS, "image_size"), []).append(place)
+    read: dict[str, Splits] = {}
+    found = []
+    for places in groups.values():
+        run = runs[places[0]]
+        labels = _key(run, *LABELS)
+        if labels not in read:
+            read[labels] = _read(tuple(places), run)
+        found.append(read[labels]._replace(runs=tuple(places), config=checked_config(run)))
+    return found
 
 
 def checked_config(run: Run) -> Config | None:
@@ -45,9 +54,8 @@ def checked_config(run: Run) -> Config | None:
         return None
 
 
-def _key(section: dict[str, object]) -> str:
-    names = ("train", "val", "classes", "image_size")
-    return json.dumps([section.get(name) for name in names], default=str, sort_keys=True)
+def _key(run: Run, *names: str) -> str:
+    return json.dumps([at(run.config, "data", name) for name in names], default=str, sort_keys=True)
 
 
 def _read(places: tuple[int, ...], run: Run) -> Splits:

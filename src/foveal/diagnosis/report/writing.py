@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from foveal.diagnosis.report.blocks import Note, Section, points
+from foveal.diagnosis.report.blocks import Block, Heading, Note, Section, points
 from foveal.diagnosis.report.gather import Run, gather
+from foveal.diagnosis.report.measured import by_data
 from foveal.diagnosis.report.page import GENERATOR, Headline, render
 from foveal.diagnosis.report.plain import clean
 from foveal.diagnosis.report.sections.anchors import anchors
@@ -79,15 +80,16 @@ def is_ours(path: Path) -> bool:
 
 def _sections(runs: Sequence[Run]) -> Iterable[Section]:
     splits = read_splits(runs)
+    groups = by_data(runs)
     parts: list[tuple[str, Callable[[], Section | None]]] = [
         ("Comparison", lambda: comparison(runs)),
-        ("Results", lambda: overview(runs)),
+        ("Results", lambda: _each(overview, groups)),
         ("Health", lambda: health(runs)),
-        ("Training", lambda: training(runs)),
-        ("Classes", lambda: per_class(runs)),
-        ("Errors", lambda: errors(runs)),
-        ("Scores", lambda: scores(runs)),
-        ("Sizes", lambda: sizes(runs)),
+        ("Training", lambda: _each(training, groups)),
+        ("Classes", lambda: _each(per_class, groups)),
+        ("Errors", lambda: _each(errors, groups)),
+        ("Scores", lambda: _each(scores, groups)),
+        ("Sizes", lambda: _each(sizes, groups)),
         ("Galleries", lambda: pictures(runs)),
         ("Data", lambda: data(runs, splits)),
         ("Anchors", lambda: anchors(runs, splits)),
@@ -99,6 +101,18 @@ def _sections(runs: Sequence[Run]) -> Iterable[Section]:
         section = _guarded(name, make, runs[0])
         if section is not None:
             yield section
+
+
+def _each(make: Callable[[Sequence[Run]], Section | None], groups: Sequence[Sequence[Run]]) -> Section | None:
+    """A section in which runs of different data do not share a frame: each group under its own heading."""
+    parts = [(group, section) for group in groups if (section := make(group)) is not None]
+    if len(groups) == 1 or not parts:
+        return parts[0][1] if parts else None
+    blocks: list[Block] = []
+    for group, section in parts:
+        names = ", ".join(run.name for run in group)
+        blocks += [Heading(names, group[0].place if len(group) == 1 else None), *section.blocks]
+    return parts[0][1]._replace(blocks=blocks)
 
 
 def _guarded(name: str, make: Callable[[], Section | None], run: Run) -> Section | None:

@@ -105,7 +105,8 @@ class AnchorDecoupledHead(nn.Module):
 
 def rows_of(output: Tensor, columns: int) -> Tensor:
     """[B, A * columns, H, W] -> [B, H * W * A, columns]; a view where the output is channels_last."""
-    return output.permute(0, 2, 3, 1).reshape(len(output), -1, columns)
+    # Not len(output): an export would take it for a number that stays.
+    return output.permute(0, 2, 3, 1).reshape(output.shape[0], -1, columns)
 
 
 def _subnet(channels: int, num_layers: int, norm_type: NormType) -> nn.Sequential:

@@ -34,9 +34,13 @@ def bar_chart(
     digits: int = 1,
     high: float | None = None,
     note: str = "",
-    first_colour: int = 0,
+    colours: Sequence[int] = (),
 ) -> Figure:
-    """Bars from zero, a colour per series, the number beside each; ``ranges`` as whiskers."""
+    """Bars from zero, a colour per series (the first ones, where none are named), the number beside each.
+
+    ``ranges`` are whiskers.
+    """
+    styles = [series_style(place) for place in colours or range(len(series))]
     numbers = [value for bar in bars for value in bar.values if value is not None]
     ends = [limit for bar in bars for span in bar.ranges if span is not None for limit in span]
     labels = min(LABELS, 22 + 6.2 * max((min(len(bar.label), MOST_LETTERS) for bar in bars), default=0))
@@ -50,10 +54,8 @@ def bar_chart(
         parts.append(text(labels - 8, middle + 4, bar.label, "name", "end", most=MOST_LETTERS))
         for line, place in enumerate(shown):
             name = f"{bar.label}, {series[place]}" if len(series) > 1 else bar.label
-            style = series_style(first_colour + place)
-            parts += _bar(
-                bar, place, top + line * THICK, across, name, style, lambda v: f"{v:.{digits}f}{unit}"
-            )
+            words = lambda v: f"{v:.{digits}f}{unit}"  # noqa: E731
+            parts += _bar(bar, place, top + line * THICK, across, name, styles[place], words)
         top += len(shown) * THICK + GAP
     height = top + 4
     parts.insert(0, element("path", class_="axis", d=f"M{across(0):.1f} {TOP - 4:g}V{height - 6:.1f}"))
@@ -61,7 +63,7 @@ def bar_chart(
         f"{bar.label} " + " / ".join("none" if v is None else f"{v:.{digits}f}{unit}" for v in bar.values)
         for bar in bars
     )
-    keys = tuple(Key(name, f"bar {series_style(first_colour + place)}") for place, name in enumerate(series))
+    keys = tuple(Key(name, f"bar {style}") for name, style in zip(series, styles, strict=True))
     return Figure(title, drawing(WIDTH, height, description, *parts), keys if len(keys) > 1 else (), note)
 
 

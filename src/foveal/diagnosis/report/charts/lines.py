@@ -75,6 +75,8 @@ def line_chart(
     description = f"{title} over {x_label}: {names}. {last}"
     keys = tuple(Key(line.label, f"line {line.style}") for line in shown)
     more = " Logarithmic scale." if log else ""
+    if any(sum(math.isfinite(y) for _, y in line.points) == 1 for line in shown):
+        more += " A dot: a single value."
     return Figure(
         title,
         drawing(WIDTH, HEIGHT, description, *parts),
@@ -159,4 +161,10 @@ def _curve(line: Line, across: Scale, upward: Scale) -> list[Markup]:
                     r=3.5 if single else 6,
                 )
             )
+            if single:
+                left = across(x) > WIDTH - RIGHT - 40
+                parts.append(
+                    text(across(x) + (-7 if left else 7), upward(y) - 6, short(y), "value",
+                         "end" if left else "start")
+                )  # fmt: skip
     return parts

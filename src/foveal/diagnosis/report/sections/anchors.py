@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from foveal.diagnosis.anchor_check import COCO_SIZES, AnchorCheck, check_anchors, share
+from foveal.diagnosis.anchors.check import COCO_SIZES, AnchorCheck, check_anchors, share
 from foveal.diagnosis.report.blocks import Block, Column, Figures, Heading, Note, Row, Section, Table, size_of
 from foveal.diagnosis.report.charts.bars import Bar, bar_chart
 from foveal.diagnosis.report.charts.lines import Line, line_chart

@@ -49,7 +49,8 @@ def _chart(runs: Sequence[Run], tables: Sequence[dict[str, ClassRow]], names: Se
             for row in found
         ]
         bars.append(Bar(name, values, spans))
-    return bar_chart("AP of each class", bars, [run.name for run in runs], high=100.0)
+    names, colours = [run.name for run in runs], [run.place for run in runs]
+    return bar_chart("AP of each class", bars, names, high=100.0, colours=colours)
 
 
 def _one(table: dict[str, ClassRow]) -> Table:
@@ -91,7 +92,7 @@ def _several(runs: Sequence[Run], tables: Sequence[dict[str, ClassRow]], names: 
         ]
         rows.append([name, _whole(boxes), *cells])
     columns = [Column("class", numeric=False), Column("boxes")]
-    columns += [Column(f"AP, {run.name}", run=place) for place, run in enumerate(runs)]
+    columns += [Column(f"AP, {run.name}", run=run.place) for run in runs]
     return Table(columns, rows)
 
 

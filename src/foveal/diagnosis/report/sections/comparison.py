@@ -9,14 +9,15 @@ from foveal.diagnosis.report.blocks import (
     Block,
     Cell,
     Column,
+    Note,
     Row,
     Section,
     Table,
     points,
     range_words,
 )
-from foveal.diagnosis.report.gather import Run
-from foveal.diagnosis.report.measured import comparable, interval, paired
+from foveal.diagnosis.report.gather import Run, number
+from foveal.diagnosis.report.measured import by_data, classes, comparable, interval, paired
 from foveal.diagnosis.report.sections.configuration import settings_table
 
 LEAD = "The runs beside one another; each keeps its colour on the whole page."
@@ -26,8 +27,29 @@ def comparison(runs: Sequence[Run]) -> Section | None:
     """None for a single run."""
     if len(runs) < 2:
         return None
-    blocks: list[Block] = [_results(runs), settings_table(runs)]
+    blocks: list[Block] = [*_apart(runs), _results(runs), settings_table(runs)]
     return Section("comparison", "Comparison", LEAD, blocks)
+
+
+def _apart(runs: Sequence[Run]) -> list[Block]:
+    """Which runs were measured on which data, where these differ."""
+    groups = by_data(runs)
+    if len(groups) == 1:
+        return []
+    words = "; ".join(f"{', '.join(run.name for run in group)} ({_data_words(group)})" for group in groups)
+    text = f"Measured on {len(groups)} different sets of pictures: {words}."
+    more = (
+        "Their values do not compare, so each set has charts of its own below, and no run is called the best."
+    )
+    return [Note(f"{text} {more}", "warning")]
+
+
+def _data_words(group: Sequence[Run]) -> str:
+    counts = {number(run.evaluation.get("pictures")) for run in group} - {None}
+    pictures = f"{next(iter(counts)):,.0f} pictures" if len(counts) == 1 else "not evaluated"
+    names = [row.name for row in classes(group[0])]
+    few = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{pictures} of {few}" if few else pictures
 
 
 def _results(runs: Sequence[Run]) -> Table:

@@ -77,7 +77,8 @@ def _split(runs: Sequence[Run]) -> Figure:
         "What AP50 would gain were all errors of the kind mended, and nothing else (TIDE, Bolya et al. 2020); "
         "the kinds do not add up."
     )
-    return bar_chart("Points of AP50 lost by kind of error", bars, [run.name for run in runs], note=note)
+    names, colours = [run.name for run in runs], [run.place for run in runs]
+    return bar_chart("Points of AP50 lost by kind of error", bars, names, note=note, colours=colours)
 
 
 def _counts(runs: Sequence[Run]) -> Table:
@@ -91,9 +92,11 @@ def _counts(runs: Sequence[Run]) -> Table:
         rows_.append([kind, *([ERROR_WORDS[kind]] if len(runs) == 1 else []), *cells])
     columns = [Column("error", numeric=False)]
     columns += [Column("meaning", numeric=False)] if len(runs) == 1 else []
-    for place, run in enumerate(runs):
+    for run in runs:
         several = len(runs) > 1
-        columns.append(Column(f"{run.name}, points" if several else "points", run=place if several else None))
+        columns.append(
+            Column(f"{run.name}, points" if several else "points", run=run.place if several else None)
+        )
         columns.append(Column("times"))
     return Table(columns, rows_)
 

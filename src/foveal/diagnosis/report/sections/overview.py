@@ -21,7 +21,7 @@ from foveal.diagnosis.report.blocks import (
 )
 from foveal.diagnosis.report.charts.bars import Bar, bar_chart
 from foveal.diagnosis.report.gather import Run, number
-from foveal.diagnosis.report.measured import COCO_METRICS, comparable, interval
+from foveal.diagnosis.report.measured import COCO_METRICS, interval
 
 LEAD = "COCO's numbers, of 100, on pictures that were not trained on."
 MEANING = {
@@ -57,7 +57,8 @@ def overview(runs: Sequence[Run]) -> Section:
         for name in CHART
     ]
     names = [run.name for run in runs]
-    chart = Figures([bar_chart("Average precision", bars, names, high=100.0)])
+    colours = [run.place for run in runs]
+    chart = Figures([bar_chart("Average precision", bars, names, high=100.0, colours=colours)])
     blocks: list[Block] = [Beside([_table(runs), chart])]
     if len(runs) > 1:
         blocks.append(Fold("What these numbers mean", [Facts(list(MEANING.items()))]))
@@ -68,19 +69,18 @@ def overview(runs: Sequence[Run]) -> Section:
 def _table(runs: Sequence[Run]) -> Table:
     columns = [Column("metric", numeric=False)]
     columns += [
-        Column(run.name if len(runs) > 1 else "value", run=place if len(runs) > 1 else None)
-        for place, run in enumerate(runs)
+        Column(run.name if len(runs) > 1 else "value", run=run.place if len(runs) > 1 else None)
+        for run in runs
     ]
     alone = len(runs) == 1
     columns += [Column("meaning", numeric=False)] if alone else []
     rows: list[Row] = []
-    fair = comparable(runs)
     for name in COCO_METRICS:
         best = max((value for run in runs if (value := run.metric(name)) is not None), default=None)
         cells = []
         for run in runs:
             value = run.metric(name)
-            strong = name == "AP" if alone or not fair else value is not None and value == best
+            strong = name == "AP" if alone else value is not None and value == best
             cells.append(Cell(points(value), strong, range_words(interval(run, name))))
         rows.append([name, *cells, *([MEANING[name]] if alone else [])])
     return Table(columns, rows)
@@ -93,13 +93,6 @@ def _remarks(runs: Sequence[Run]) -> list[Block]:
     if len(pictures) == 1:
         found.append(
             Note(f"Measured on {next(iter(pictures)):,.0f} pictures. A dash: there is no such object.")
-        )
-    if not comparable(runs):
-        found.append(
-            Note(
-                "As far as their files tell, not measured on the same pictures: the values do not compare.",
-                "warning",
-            )
         )
     words = "no evaluation.json; the values are those that the checkpoint noted of its validation."
     alone = [run for run in runs if not run.evaluation and run.metric("AP") is not None]

@@ -75,12 +75,12 @@ def _ring(run: Run, line: Line) -> tuple[float, float, str, int] | None:
 def _reliabilities(runs: Sequence[Run]) -> list[Figure]:
     """Share that is right over the score; on the diagonal a score is a probability."""
     lines, errors = [], []
-    for place, run in enumerate(runs):
+    for run in runs:
         bins = rows(at(run.evaluation, "calibration", "bins"))
         pairs = [(number(row.get("score")), number(row.get("correct"))) for row in bins]
         points = [(x, y) for x, y in pairs if x is not None and y is not None]
         if points:
-            lines.append(Line(run.name if len(runs) > 1 else "all classes", points, place))
+            lines.append(Line(run.name if len(runs) > 1 else "all classes", points, run.place))
             error = number(at(run.evaluation, "calibration", "error"))
             if error is not None:
                 errors.append(f"{run.name} {error:.2f}" if len(runs) > 1 else f"{error:.2f}")
@@ -99,8 +99,8 @@ def _by_class(runs: Sequence[Run]) -> list[Block]:
     charts = []
     for name in names[: 3 * MOST_CLASSES]:
         lines = [
-            Line(runs[place].name, points, place)
-            for place, table in enumerate(tables)
+            Line(run.name, points, run.place)
+            for run, table in zip(runs, tables, strict=True)
             if (points := curve(table.get(name, {}), "recall", "precision"))
         ]
         if lines:

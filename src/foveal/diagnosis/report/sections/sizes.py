@@ -35,6 +35,7 @@ def _chart(runs: Sequence[Run], key: str, title: str, note: str) -> Figure | Non
     bins = sorted({name for table in tables for name in table})
     if not bins:
         return None
+    colours: list[int] = []
     if len(runs) == 1:
         series = ["by a detection over its threshold", "by a detection of any score"]
         bars = [
@@ -42,12 +43,12 @@ def _chart(runs: Sequence[Run], key: str, title: str, note: str) -> Figure | Non
             for span, row in sorted(tables[0].items())
         ]
     else:
-        series = [run.name for run in runs]
+        series, colours = [run.name for run in runs], [run.place for run in runs]
         bars = [
             Bar(_words(*one), [_percent(table.get(one, {}).get("kept")) for table in tables]) for one in bins
         ]
         note = f"By a detection over its threshold. {note}".strip()
-    return bar_chart(title, bars, series, " %", digits=0, high=100.0, note=note)
+    return bar_chart(title, bars, series, " %", digits=0, high=100.0, note=note, colours=colours)
 
 
 def _by_class(run: Run, several: bool) -> Table | None:

@@ -43,6 +43,11 @@ def training(runs: Sequence[Run]) -> Section | None:
         return Section(
             "training", "Training", LEAD, [Note("No metrics.csv in this run: there are no curves.")]
         )
+    once = _once(runs)
+    runs = [
+        run._replace(curves={name: points for name, points in run.curves.items() if name not in once})
+        for run in runs
+    ]
     one = runs[0] if len(runs) == 1 else None
     first = [*_losses(runs), *_scores(runs)]
     used = set(COCO) | {"loss", *_parts(runs), *(f"val_{name}" for name in ("loss", *_parts(runs)))}
@@ -56,14 +61,33 @@ def training(runs: Sequence[Run]) -> Section | None:
     first += [charts[name] for name in ordered if name in FIRST and _moves(runs, name)]
     rest = [charts[name] for name in ordered if name not in FIRST and _moves(runs, name)]
     flat = [name for name in ordered if not _moves(runs, name)]
-    blocks: list[Block] = [Figures(first)]
+    blocks: list[Block] = [Figures(first)] if first else []
     if rest:
         blocks.append(Fold(f"{len(rest)} more curves", [Figures(rest)]))
     if flat:
         blocks.append(
             Note("The same from beginning to end: " + ", ".join(_flat(runs, name) for name in flat))
         )
+    if once:
+        blocks.append(Note(f"Logged once, which makes no curve: {'; '.join(once.values())}."))
     return Section("training", "Training", LEAD, blocks)
+
+
+def _once(runs: Sequence[Run]) -> dict[str, str]:
+    """Columns of which no run has more than one value, and these in words."""
+    names = dict.fromkeys(name for run in runs for name in run.curves)
+    shown = [name for name in names if name not in COCO.difference(SCORES) and not PER_CLASS.fullmatch(name)]
+    found = {}
+    for name in shown:
+        curves = [(run, run.curves[name]) for run in runs if run.curves.get(name)]
+        if curves and all(len(points) == 1 for _, points in curves):
+            factor = 100 if name in SCORES else 1
+            values = [
+                f"{f'{run.name} ' if len(runs) > 1 else ''}{factor * value:.4g} at step {step:,}"
+                for run, [(step, value)] in curves
+            ]
+            found[name] = f"{_title(name)} {', '.join(values)}"
+    return found
 
 
 def _losses(runs: Sequence[Run]) -> list[Figure]:
@@ -161,8 +185,8 @@ def _overlaid(
 
 def _lines(runs: Sequence[Run], name: str, factor: float = 1.0) -> list[Line]:
     return [
-        Line(run.name, [(step, factor * value) for step, value in run.curves[name]], place)
-        for place, run in enumerate(runs)
+        Line(run.name, [(step, factor * value) for step, value in run.curves[name]], run.place)
+        for run in runs
         if name in run.curves
     ]
 

@@ -1,0 +1,116 @@
+"""Request bodies, counted while they come: pictures of a form, one picture, or anything as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from foveal.serve.gate import Body, Gate
+from foveal.serve.refusal import Refusal
+from foveal.serve.settings import Limits
+
+FIELD = "file"
+OTHER_FIELDS = 16
+"""Fields besides the pictures that a form may have."""
+NAME_LENGTH = 255
+HOW = "send pictures as multipart/form-data in the field 'file', or one picture as the whole body"
+
+
+class Upload(NamedTuple):
+    """A picture as it came."""
+
+    name: str
+    content: bytes
+
+
+class _InMemory(MultiPartParser):
+    """No file of a form goes to disk: bodies are bounded."""
+
+    spool_max_size = 1 << 40
+
+
+@asynccontextmanager
+async def received(
+    request: Request, gate: Gate, limits: Limits
+) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    """The body's chunks. All of them must be read inside this context, which keeps the bytes counted.
+
+    Refusal 413 and 503 by ``Gate``, 415 for a compressed body.
+    """
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise Refusal(415, f"Content-Encoding {coding[:50]!r} is not taken: send the body as it is")
+    with gate.body() as body:
+        length = request.headers.get("content-length", "")
+        if length.isdecimal():
+            body.announce(int(length))
+        yield _chunks(request, body, limits.body_seconds)
+
+
+async def read_pictures(request: Request, chunks: AsyncGenerator[bytes, None], most: int) -> list[Upload]:
+    """The pictures of a request, at most ``most``. Refusal 400, 408, 415."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _form(request, chunks, most)
+    if kind and kind != "application/octet-stream" and not kind.startswith("image/"):
+        raise Refusal(
+            415, f"Content-Type {kind[:80]!r} is no picture: {HOW} with Content-Type: image/jpeg or its own"
+        )
+    content = await read_bytes(chunks)
+    if not content:
+        raise Refusal(400, f"the body is empty: {HOW}")
+    return [Upload("body", content)]
+
+
+async def read_bytes(chunks: AsyncGenerator[bytes, None]) -> bytes:
+    """The whole body."""
+    content = bytearray()
+    async for chunk in chunks:
+        content += chunk
+    return bytes(content)
+
+
+async def _chunks(request: Request, body: Body, seconds: float) -> AsyncGenerator[bytes, None]:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout_at(end):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise Refusal(
+                408, f"the body did not come in {seconds:g} s: {body.size:,} bytes were there by then"
+            ) from None
+        if chunk is None:
+            return
+        body.add(len(chunk))
+        yield chunk
+
+
+async def _form(request: Request, chunks: AsyncGenerator[bytes, None], most: int) -> list[Upload]:
+    parser = _InMemory(request.headers, chunks, max_files=most, max_fields=OTHER_FIELDS)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        reason = error.message.rstrip(".")
+        status = 413 if reason.startswith("Too many files") else 400
+        raise Refusal(status, f"the form cannot be read: {reason}; {HOW}") from None
+    files = form.getlist(FIELD)
+    if not files:
+        names = ", ".join(repr(name[:30]) for name in list(form)[:5]) or "no field"
+        raise Refusal(400, f"the form has {names}: {HOW}")
+    uploads = []
+    for number, file in enumerate(files):
+        if not isinstance(file, UploadFile):
+            raise Refusal(400, f"field 'file' is text, not a file: {HOW}")
+        name = (file.filename or f"picture {number + 1}")[:NAME_LENGTH]
+        uploads.append(Upload(name, await file.read()))
+    await form.close()
+    return uploads

@@ -1,0 +1,149 @@
+"""The Open Inference Protocol v2 over HTTP: health, metadata, inference; JSON and the binary tensor extension."""
+
+from __future__ import annotations
+
+import json
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+
+from foveal.serve.answers import INFER_BODY, problems
+from foveal.serve.bodies import read_bytes, received
+from foveal.serve.gate import Gate
+from foveal.serve.refusal import Refusal
+from foveal.serve.served import ServedModel, TensorAnswer
+from foveal.serve.settings import Limits
+from foveal.serve.v2_request import INPUT, OUTPUTS
+from foveal.serve.wanted import while_wanted
+from foveal.version import __version__
+
+VERSION = "1"
+HEADER_LENGTH = "Inference-Header-Content-Length"
+SHAPES = {"boxes": [-1, -1, 4], "scores": [-1, -1], "labels": [-1, -1], "count": [-1]}
+DTYPES = {"FP32": np.float32, "INT64": np.int64}
+
+
+def v2_routes(served: ServedModel, name: str, gate: Gate, limits: Limits) -> APIRouter:
+    """The routes of the protocol, for one model of version 1."""
+    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol v2"])
+    lost = problems(404)
+
+    def check(model: str, version: str = VERSION) -> None:
+        if model != name:
+            raise Refusal(404, f"no model {model[:80]!r} here; it is called {name!r}")
+        if version != VERSION:
+            raise Refusal(404, f"model {name!r} has no version {version[:20]!r}; there is version {VERSION}")
+
+    @router.get("", summary="The server")
+    async def server() -> JSONResponse:
+        return JSONResponse({"name": "foveal", "version": __version__, "extensions": ["binary_tensor_data"]})
+
+    @router.get("/health/live", summary="Whether the process answers")
+    async def live() -> JSONResponse:
+        return JSONResponse({"live": True})
+
+    @router.get("/health/ready", responses=problems(503), summary="Whether pictures are taken")
+    async def ready() -> JSONResponse:
+        return JSONResponse({"ready": served.ready}, 200 if served.ready else 503)
+
+    @router.get("/models/{model}", responses=lost, summary="The model's inputs and outputs")
+    @router.get("/models/{model}/versions/{version}", responses=lost, summary="The same, by version")
+    async def metadata(model: str, version: str = VERSION) -> JSONResponse:
+        check(model, version)
+        return JSONResponse(model_metadata(name))
+
+    @router.get("/models/{model}/ready", responses=problems(404, 503), summary="Whether the model is ready")
+    @router.get(
+        "/models/{model}/versions/{version}/ready", responses=problems(404, 503), summary="By version"
+    )
+    async def model_ready(model: str, version: str = VERSION) -> JSONResponse:
+        check(model, version)
+        return JSONResponse({"name": name, "ready": served.ready}, 200 if served.ready else 503)
+
+    description = (
+        "`images`: UINT8 [B, 3, H, W], RGB pictures already on the canvas, H and W multiples of 32. Outputs: "
+        "`boxes` FP32 [B, D, 4] in those pixels, `scores` FP32 [B, D], `labels` INT64 [B, D], `count` INT64 [B]: "
+        "places from `count` on are empty. No thresholds are applied but the model's own score_thresh."
+    )
+    extra = {"requestBody": INFER_BODY}
+    wrong = problems(400, 404, 408, 413, 415, 503, 504)
+
+    @router.post(
+        "/models/{model}/infer",
+        responses=wrong,
+        openapi_extra=extra,
+        description=description,
+        summary="Infer",
+    )
+    @router.post(
+        "/models/{model}/versions/{version}/infer",
+        responses=wrong,
+        openapi_extra=extra,
+        description=description,
+        summary="Infer, by version",
+    )
+    async def infer(
+        request: Request,
+        model: str,
+        version: str = VERSION,
+        inference_header_content_length: str | None = Header(
+            None, description="length of the JSON, where binary tensors follow it"
+        ),
+    ) -> Response:
+        check(model, version)
+        async with received(request, gate, limits) as chunks, aclosing(chunks):
+            length = _length(inference_header_content_length)
+            body = await read_bytes(chunks)
+            with gate.admit(1):
+                answer = await while_wanted(request, served.infer(body, length), limits.answer_seconds)
+        return encode(name, answer)
+
+    return router
+
+
+def model_metadata(name: str) -> dict[str, Any]:
+    """What a client of the protocol asks for before it sends anything."""
+    outputs = [{"name": key, "datatype": kind, "shape": SHAPES[key]} for key, kind in OUTPUTS.items()]
+    return {
+        "name": name,
+        "versions": [VERSION],
+        "platform": "foveal",
+        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, 3, -1, -1]}],
+        "outputs": outputs,
+    }
+
+
+def encode(name: str, answer: TensorAnswer) -> Response:
+    """JSON, and after it the outputs that are wanted in binary, in order."""
+    described: list[dict[str, Any]] = []
+    binary: list[bytes] = []
+    for key, as_bytes in answer.asked["outputs"].items():
+        values = getattr(answer.found, key).numpy().astype(DTYPES[OUTPUTS[key]], copy=False)
+        output: dict[str, Any] = {"name": key, "datatype": OUTPUTS[key], "shape": list(values.shape)}
+        if as_bytes:
+            content = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+            output["parameters"] = {"binary_data_size": len(content)}
+            binary.append(content)
+        else:
+            output["data"] = values.reshape(-1).tolist()
+        described.append(output)
+    head: dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": described}
+    if answer.asked["id"]:
+        head["id"] = answer.asked["id"]
+    text = json.dumps(head, allow_nan=False).encode()
+    if not binary:
+        return Response(text, media_type="application/json")
+    headers = {HEADER_LENGTH: str(len(text))}
+    return Response(b"".join([text, *binary]), media_type="application/octet-stream", headers=headers)
+
+
+def _length(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdecimal() or len(value) > 10 or int(value) == 0:
+        raise Refusal(400, f"{HEADER_LENGTH} is {value[:20]!r}; expected the length of the JSON in bytes")
+    return int(value)

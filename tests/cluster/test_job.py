@@ -1,0 +1,157 @@
+"""Prediction on Ray: every picture once, whatever becomes of a worker; nothing listens to the outside.
+
+Ray is started in processes of its own. The full form of the kills is ``tests/torture/ray_kills.py``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foveal.cluster.job import detect_on_cluster
+from foveal.cluster.start import Cluster, check_ray
+from foveal.errors import UsageError
+from foveal.runtime.journal import detections_of
+from foveal.runtime.predictor import Predictor
+from foveal.verbs.predict_cluster import check_cluster_choice
+
+SECONDS = 500
+"""A machine that has much else to do takes minutes to start Ray and its workers."""
+WORK: Any = None
+
+
+@pytest.fixture(scope="module")
+def processes() -> ModuleType:
+    """``ray_process.py``."""
+    spec = importlib.util.spec_from_file_location("ray_process", Path(__file__).with_name("ray_process.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_is_killed_and_every_picture_comes_once(
+    processes: Any, trained: Any, tmp_path: Path
+) -> None:
+    """R11 in its quick form, and S15: meanwhile nothing listens but on the loopback."""
+    pytest.importorskip("ray.data", reason="needs the extra cluster")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra cluster")
+    images = sorted((trained.data / "images").iterdir())
+    (tmp_path / "pictures").mkdir()
+    for number in range(40):
+        (tmp_path / "pictures" / f"{number:02}.png").write_bytes(images[number % 8].read_bytes())
+    (tmp_path / "pictures" / "07.png").write_bytes(b"no picture")
+    options = ("-o", "out", "--cluster", "--workers", "1", "--format", "parquet", "--patience", "400")
+    running = processes.start(trained.best, "pictures", *options, folder=tmp_path)
+    killed, open_to = 0, []
+    end = time.monotonic() + SECONDS
+    while running.poll() is None and time.monotonic() < end:
+        if not killed and processes.rows_of(tmp_path / "out"):
+            open_to = processes.listening(processes.below(running.pid))
+            for pid in processes.workers_of(running.pid):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        time.sleep(0.05)
+    if running.poll() is None:
+        running.terminate()  # so that Ray ends with it
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == 0, said
+    assert killed == 1
+    assert open_to, "nothing of Ray was seen to listen"
+    assert set(open_to) <= processes.LOOPBACK
+    rows = processes.rows_of(tmp_path / "out")
+    assert sorted(row["file"] for row in rows) == [f"pictures/{number:02}.png" for number in range(40)]
+    assert [row["file"] for row in rows if row["status"] == "error"] == ["pictures/07.png"]
+    assert said.startswith("pictures/07.png: not a picture that can be read")
+    assert parquet.read_table(tmp_path / "out" / "detections.parquet").num_rows == 40
+    predictor = Predictor(trained.best, "cpu")
+    local = [predictor(image) for image in images]
+    for row in rows:
+        if row["status"] == "ok":
+            expected, found = local[int(Path(row["file"]).stem) % 8], detections_of(row)
+            assert found.names == expected.names
+            np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-3)
+
+
+def test_what_a_cluster_does_not_do() -> None:
+    pytest.importorskip("ray", reason="needs the extra cluster")
+    with pytest.raises(UsageError, match=r"^clip\.mp4: --cluster takes pictures, and no videos"):
+        check_cluster_choice(["a.png", "clip.mp4"], None)
+    with pytest.raises(UsageError, match=r"^--cluster draws no pictures: leave out --pictures$"):
+        check_cluster_choice(["a.png"], True)
+
+
+def test_ray_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"^--cluster needs Ray Data: pip install 'foveal\[cluster\]'$"):
+        check_ray()
+
+
+# ---------------------------------------------------------------- the order of things, without Ray
+
+
+class Blocks:
+    """Stands for Ray: answers each block twice, and never one with a deadly file in it."""
+
+    def __init__(self, deadly: set[str]) -> None:
+        self.deadly = deadly
+        self.passes: list[tuple[list[str], int]] = []
+
+    def __call__(self, cluster: Any, left: dict[int, str], work: Any, size: int, *_: Any) -> Any:
+        items = list(left.items())
+        self.passes.append(([file for _, file in items], size))
+        for first in range(0, len(items), size):
+            block = items[first : first + size]
+            if self.deadly.isdisjoint(file for _, file in block):
+                rows = [json.dumps({"file": file, "status": "ok"}) for _, file in block]
+                numbers = np.array([number for number, _ in block])
+                batch = {
+                    "number": numbers,
+                    "row": rows,
+                    "score": [0.5] * len(block),
+                    "name": ["a"] * len(block),
+                }
+                yield batch
+                yield batch
+
+
+def test_exactly_once_and_what_kills_its_worker_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = Blocks({"13"})
+    monkeypatch.setattr("foveal.cluster.job._blocks", blocks)
+    files = [str(number) for number in range(40)]
+    answers = list(detect_on_cluster(Cluster(None, 2, 0, True), files, WORK, lambda: False))
+    assert sorted(int(answer.row["file"]) for answer in answers) == list(range(40))
+    (failed,) = [answer.row for answer in answers if answer.row["status"] == "error"]
+    assert (failed["file"], failed["error"]) == ("13", "13: the worker died over it, 5 times")
+    assert [size for _, size in blocks.passes] == [5, 1]
+    assert blocks.passes[1][0] == ["10", "11", "12", "13", "14"]  # only its block is done again
+
+
+class Stuck:
+    """Data that never comes."""
+
+    def iter_batches(self, **_: Any) -> Any:
+        time.sleep(2)
+        yield from ()
+
+
+def test_the_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foveal.cluster.job._pipeline", lambda *_: Stuck())
+    cluster = Cluster(None, 1, 0, True)
+    with pytest.raises(UsageError, match=r"no picture came back from Ray in 0\.3 seconds"):
+        list(detect_on_cluster(cluster, ["a"], WORK, lambda: False, patience=0.3))
+    assert list(detect_on_cluster(cluster, ["a"], WORK, lambda: True)) == []

@@ -1,0 +1,159 @@
+"""Decoding processes and the model behind a server, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from foveal.data.decode import read_picture
+from foveal.runtime.pictures import place_picture
+from foveal.runtime.predictor import Predictor
+from foveal.serve.bodies import Upload
+from foveal.serve.decoders import Decoder, DecoderPool
+from foveal.serve.metrics import Metrics
+from foveal.serve.refusal import Refusal
+from foveal.serve.served import ServedModel
+from foveal.serve.settings import DecodingRules, Limits
+
+CANVAS = (96, 128)
+
+
+def saved(array: np.ndarray[Any, Any], kind: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, kind)
+    return stream.getvalue()
+
+
+async def canvas_of(pool: DecoderPool, content: bytes) -> torch.Tensor:
+    async with pool.lend() as decoder:
+        await decoder.ask({"kind": "picture", "name": "a.png"}, content)
+        return await decoder.canvases(1, CANVAS)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def refusal(pool: DecoderPool, content: bytes) -> tuple[int, str]:
+    with pytest.raises(Refusal) as caught:
+        await canvas_of(pool, content)
+    return caught.value.status, caught.value.message
+
+
+def test_decoding_processes(tmp_path: Path, torture: Any) -> None:
+    """One start for several facts: it loads torch in a process of its own."""
+    noise = np.random.default_rng(0).integers(0, 255, (50, 90, 3), dtype=np.uint8)
+    good = saved(noise)
+    (tmp_path / "a.png").write_bytes(good)
+    expected, _ = place_picture(read_picture(tmp_path / "a.png"), CANVAS)
+
+    async def work() -> None:
+        died: list[int] = []
+        rules = DecodingRules(CANVAS, None, 1_000_000, 10.0, 1_000_000)
+        pool = DecoderPool(2, rules, lambda: died.append(1))
+        await pool.start()
+        pids = {decoder.pid for decoder in pool._all}
+        assert len(pids) == 2
+        assert os.getpid() not in pids
+        found = await canvas_of(pool, good)
+        assert torch.equal(found[0], expected)
+
+        # What is refused, the process survives.
+        assert await refusal(pool, b"text") == (
+            415, "a.png: not a picture that can be read (JPEG, PNG, WEBP, BMP, TIFF)"
+        )  # fmt: skip
+        assert (await refusal(pool, saved(np.zeros((1001, 1000), np.uint8))))[0] == 413
+        assert (await refusal(pool, good[: len(good) // 2]))[0] == 422
+        assert {decoder.pid for decoder in pool._all} == pids
+        assert not died
+
+        # One that dies idle is replaced before anybody asks.
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: len(died) == 2 and pool.alive == 2)
+        assert torch.equal((await canvas_of(pool, good))[0], expected)
+
+        # One that dies at work costs one answer.
+        async def killed() -> None:
+            async with pool.lend() as decoder:
+                os.kill(decoder.pid, signal.SIGKILL)
+                await decoder.ask({"kind": "picture", "name": "a.png"}, good)
+
+        with pytest.raises(Refusal, match="the process that decoded this picture ended") as caught:
+            await killed()
+        assert caught.value.status == 503
+        assert torch.equal((await canvas_of(pool, good))[0], expected)
+
+        # Who leaves in the middle leaves no answer behind for the next.
+        async def left() -> None:
+            async with pool.lend() as decoder:
+                await decoder.ask({"kind": "picture", "name": "a.png"}, good)
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            await left()
+        assert torch.equal((await canvas_of(pool, good))[0], expected)
+
+        # The process that forks them may die, too.
+        await until(lambda: pool.alive == 2)
+        kept = [decoder.pid for decoder in pool._all]
+        os.kill(parent_of(kept[0]), signal.SIGKILL)
+        os.kill(kept[0], signal.SIGKILL)
+        await until(lambda: pool.alive == 1)
+        assert torch.equal((await canvas_of(pool, good))[0], expected)
+        await until(lambda: pool.alive == 2)
+        last: list[Decoder] = list(pool._all)
+        await pool.stop()
+        await until(lambda: not any(torture.alive(decoder.pid) for decoder in last))
+
+    asyncio.run(work())
+
+
+def test_a_picture_that_takes_too_long_ends_its_process() -> None:
+    async def work() -> None:
+        pool = DecoderPool(1, DecodingRules(CANVAS, None, 50_000_000, 0.002, 1_000_000))
+        await pool.start()
+        status, message = await refusal(pool, saved(np.zeros((4000, 5000), np.uint8)))
+        assert (status, message) == (422, "it takes more than 0.002 s to decode")
+        await pool.stop()
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("tiles", ["none", 64])
+def test_the_detections_of_the_predictor(trained: Any, pictures: list[Path], tiles: int | str) -> None:
+    predictor = Predictor(trained.best, "cpu", tiles=tiles)
+
+    async def work() -> None:
+        served = ServedModel(predictor, Limits(batch=2), Metrics())
+        assert not served.ready
+        await served.start()
+        assert served.ready
+        for everything in (False, True):
+            uploads = [Upload(path.name, path.read_bytes()) for path in pictures[:4]]
+            found = await asyncio.gather(*(served.detect(upload, everything) for upload in uploads))
+            for path, mine in zip(pictures, found, strict=False):
+                theirs = Predictor(trained.best, "cpu", 0.0 if everything else None, tiles=tiles)(path)
+                assert mine.names == theirs.names
+                assert len(mine) > 0 or not everything
+                torch.testing.assert_close(mine.boxes, theirs.boxes, rtol=0, atol=1e-3)
+                torch.testing.assert_close(mine.scores, theirs.scores, rtol=0, atol=1e-5)
+                assert (mine.height, mine.width) == (theirs.height, theirs.width)
+        await served.stop()
+
+    asyncio.run(work())
