@@ -45,7 +45,7 @@ def test_an_example_runs_as_it_stands(
     example = EXAMPLES[number]
     for sign, package in NEEDS.items():
         if sign in example:
-            pytest.importorskip(package, reason=f"the example needs {package}")
+            pytest.importorskip(package, reason=f"the example needs {package}, of the extra video")
     if "clip.mp4" in example:
         from foveal.runtime.video import VideoWriter
 
