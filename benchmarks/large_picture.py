@@ -1,7 +1,8 @@
 """Memory of a very large picture, in tiles, drawn and written: python benchmarks/large_picture.py MODEL PICTURES
 
-Joins the pictures of a folder to one of --side x --side pixels, predicts it with --tile, and prints the peak of
-this process's memory over that of the decoded picture.
+Joins the pictures of a folder to one of --side x --side pixels and predicts it with --tile; a small picture, too.
+Each in a process of its own, as the command is one. Prints the peak of their memory, and by how much the large
+one's is over its decoded picture.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 MB = 1 << 20
 
@@ -36,9 +38,28 @@ def join(folder: str, side: int, path: Path) -> None:
     sheet.save(path, quality=90)
 
 
-def peak() -> int:
-    """Bytes, the most so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+class Peak(NamedTuple):
+    """What one prediction took."""
+
+    bytes: int
+    """The most memory that the process had."""
+    seconds: float
+    detections: int
+
+
+def predict_alone(model: Path, picture: Path, output: Path, tile: int | None) -> Peak:
+    """Predict one picture in a new process."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(_predict, (model, picture, output, tile))
+
+
+def _predict(model: Path, picture: Path, output: Path, tile: int | None) -> Peak:
+    from foveal.verbs.predict import predict
+
+    began = time.monotonic()
+    result = predict(model, [picture], output, device="cpu", quiet=True, tiles=tile)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Peak(peak, time.monotonic() - began, result.detections)
 
 
 def main() -> None:
@@ -52,26 +73,18 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=1250)
     choice = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        picture = Path(place) / "large.jpg"
-        maker = get_context("spawn").Process(target=join, args=(choice.folder, choice.side, picture))
-        maker.start()
-        maker.join()
-        from foveal.runtime.sources import find_pictures
-        from foveal.verbs.predict import predict
-
-        small = find_pictures([choice.folder])[0]
-        predict(choice.model, [small], Path(place) / "small", device="cpu", quiet=True)
-        before, began = peak(), time.monotonic()
-        result = predict(
-            choice.model, [picture], Path(place) / "large", device="cpu", quiet=True, tiles=choice.tile
-        )
-        seconds = time.monotonic() - began
+        picture, little = Path(place) / "large.jpg", Path(place) / "small.jpg"
+        with get_context("spawn").Pool(1) as pool:
+            pool.apply(join, (choice.folder, choice.side, picture))
+            pool.apply(join, (choice.folder, 640, little))
+        small = predict_alone(choice.model, little, Path(place) / "out_small", None)
+        large = predict_alone(choice.model, picture, Path(place) / "out_large", choice.tile)
     decoded = choice.side**2 * 3
-    print(f"{choice.side} x {choice.side} pixels, tiles of {choice.tile}, {seconds:.0f} s")
+    print(f"{choice.side} x {choice.side} pixels, tiles of {choice.tile}: {large.detections} detections")
+    print(f"peak {large.bytes / MB:.0f} MiB; with a picture of 640 x 640 {small.bytes / MB:.0f} MiB")
     print(
-        f"{result.detections} detections; peak {peak() / MB:.0f} MB, {before / MB:.0f} MB with a small picture"
+        f"decoded {decoded / MB:.0f} MiB, and {(large.bytes - decoded) / MB:.0f} MiB; {large.seconds:.0f} s"
     )
-    print(f"decoded {decoded / MB:.0f} MB, and {(peak() - decoded) / MB:.0f} MB")
 
 
 if __name__ == "__main__":

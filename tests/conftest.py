@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -25,6 +26,26 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data: set FOVEAL_SHARED (looked in {folder.name}/data)")
     return folder
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, with a camera that shows a test picture.
+
+    Not for the session: while playwright is started, nothing else in the process can run an event loop.
+    """
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA])
+        yield chromium
+        chromium.close()
 
 
 COCO = "{{format: coco, annotations: {0}/annotations.json, images: {0}/images}}"
@@ -98,3 +119,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory, write_config: WriteConfig)
     result = train(config, changes, output=folder / "runs", quiet=True)
     torch.set_num_threads(threads)
     return TrainedRun(result.folder, config, data, result.fit.best_file, result.metrics)
+
+
+@pytest.fixture(scope="session")
+def onnx_export(trained: TrainedRun, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """``ExportResult`` of ``trained`` as ONNX, through its gate on five pictures: a graph takes many seconds."""
+    pytest.importorskip("onnxruntime")
+    from foveal.verbs.export import export
+
+    output = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    with torch.random.fork_rng():
+        return export(trained.best, "onnx", output, pictures=5, licence="CC0-1.0", quiet=True)

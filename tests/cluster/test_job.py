@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foveal.cluster.job import detect_on_cluster
-from foveal.cluster.start import Cluster, check_ray
-from foveal.errors import UsageError
+from foveal.cluster.job import detect_on_cluster, gpu_share, work_for
+from foveal.cluster.start import Cluster, check_ray, ray_cluster
+from foveal.cluster.worker import Detector, Work
+from foveal.errors import DataError, UsageError
 from foveal.runtime.journal import detections_of
 from foveal.runtime.predictor import Predictor
+from foveal.runtime.read_ahead import Loaded
 from foveal.verbs.predict_cluster import check_cluster_choice
 
 SECONDS = 500
@@ -157,3 +159,91 @@ def test_the_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"no picture came back from Ray in 0\.3 seconds"):
         list(detect_on_cluster(cluster, ["a"], WORK, lambda: False, patience=0.3))
     assert list(detect_on_cluster(cluster, ["a"], WORK, lambda: True)) == []
+
+
+# ---------------------------------------------------------------- what a worker does, without Ray
+
+
+def block(*files: str) -> dict[str, Any]:
+    """As Ray hands it over; a path is its name in capitals."""
+    names = np.array([json.dumps([file, file.upper()]) for file in files], dtype=object)
+    return {"number": np.arange(len(files)), "names": names}
+
+
+def test_two_names_of_one_file_are_two_rows(trained: Any) -> None:
+    image = str(sorted((trained.data / "images").iterdir())[1])
+    detector = Detector(Work(str(trained.best), {"device": "cpu"}, dict.fromkeys(CLASSES, 0.3), 2, 1))
+    odd = "caf\udce9.png"
+    names = np.array(
+        [json.dumps([name, path]) for name, path in (("a", image), ("b", image), (odd, "gone.png"))]
+    )
+    answer = detector({"number": np.arange(3), "names": names})
+    rows = [json.loads(row) for row in answer["row"]]
+    assert [row["file"] for row in rows] == ["a", "b", odd]
+    assert rows[0]["detections"] == rows[1]["detections"] != []
+    assert rows[2]["error"] == f"{odd}: no such picture"
+    assert answer["score"][0] == rows[0]["detections"][0]["score"]
+
+
+CLASSES = ("red circle", "blue square")
+
+
+class Heavy:
+    """A predictor that one picture is too much for."""
+
+    def outcomes(self, paths: list[str], batch_size: int) -> Any:
+        for path in paths:
+            yield Loaded(path, self(path))
+
+    def __call__(self, path: str) -> DataError:
+        if path == "HEAVY":
+            raise RuntimeError("out of memory:\nask for less")
+        return DataError(f"{path}: not a picture")
+
+
+def test_what_fails_in_a_worker_fails_alone_and_says_why() -> None:
+    detector = object.__new__(Detector)
+    detector._work = Work("m", {}, {}, 4, 1)
+    detector._predictor = Heavy()  # type: ignore[assignment]
+    rows = [json.loads(row) for row in detector(block("a", "heavy", "b"))["row"]]
+    assert [row["error"] for row in rows] == [
+        "a: not a picture",
+        "heavy: out of memory: ask for less",
+        "b: not a picture",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "share"), [(0, 3, 0), (1, 1, 1), (4, 3, 1), (1, 2, 0.5), (2, 3, 0.5)]
+)
+def test_all_workers_find_room_on_the_gpus(gpus: int, workers: int, share: float) -> None:
+    assert gpu_share(gpus, workers) == share
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "on_gpu"),
+    [("a.safetensors", "auto", True), ("a.safetensors", "cpu", False), ("a.onnx", "auto", False)],
+)
+def test_what_goes_to_the_workers(model: str, device: str, on_gpu: bool, tmp_path: Path) -> None:
+    options = {"device": device, "backend": "auto", "calibration": [Path("a.png")]}
+    work = work_for(Cluster(None, 2, 1, True), tmp_path / model, options, {}, 1)
+    assert work.on_gpu == on_gpu
+    assert work.options["calibration"] == [os.path.abspath("a.png")]  # a worker has a folder of its own
+
+
+def test_rays_word_for_this_machine_opens_no_door_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S15: ``--address local`` is this machine, with its loopback and without a dashboard."""
+    pytest.importorskip("ray", reason="needs the extra cluster")
+    asked = []
+
+    def start(address: str, workers: int | None, options: dict[str, Any]) -> Cluster:
+        asked.append((address, options))
+        return Cluster(None, 1, 0, True)
+
+    monkeypatch.setattr("foveal.cluster.start._start", start)
+    for address in ("local", None):
+        with ray_cluster(address, 1):
+            pass
+    for address, options in asked:
+        assert address == "local"
+        assert (options["include_dashboard"], options["_node_ip_address"]) == (False, "127.0.0.1")

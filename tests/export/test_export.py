@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from foveal.checkpoint.format import load_checkpoint, save_checkpoint
 from foveal.errors import DiskError, ModelFileError, UsageError
+from foveal.export import subjects
 from foveal.export.accuracy import Accuracy
 from foveal.export.formats import Form, check_form, files_of
 from foveal.export.graph import DetectionGraph
@@ -32,6 +35,7 @@ from foveal.runtime.calibration import some_images
 from foveal.runtime.model_file import canvas_of, load_inference, open_model
 from foveal.runtime.predictor import Predictor
 from foveal.runtime.tiling import tiling_policy
+from foveal.runtime.validation_set import validation_set
 from foveal.types import BatchDetections
 from foveal.verbs import export as verb
 from foveal.verbs import gate
@@ -81,7 +85,7 @@ def test_metadata(onnx_export: ExportResult, trained: Any) -> None:
     assert header["classes"]["names"] == list(checkpoint.classes.names)
     assert header["thresholds"] == checkpoint.thresholds
     about = header["facts"]["export"]
-    assert (about["format"], about["precision"], about["licence"]) == ("onnx", "fp32", 'CC0 "as is"')
+    assert (about["format"], about["precision"], about["licence"]) == ("onnx", "fp32", "CC0-1.0")
     assert about["source"]["checkpoint"] == "best.safetensors"
     assert len(about["source"]["sha256"]) == 64
     assert len(header["size_policy"]["golden"]) == 50
@@ -117,6 +121,17 @@ def test_golden_sizes_are_fifty_of_many_shapes() -> None:
     assert len({(h, w) for h, w, _, _ in rows}) == 50
     assert [33, 33, 320, 320] in rows or [1, 1, 320, 320] in rows
     assert all(1 <= h <= 320 and 1 <= w <= 416 for _, _, h, w in rows)
+
+
+@pytest.mark.parametrize("canvas", [(96, 128), (320, 416), (800, 1344), (512, 512)])
+def test_golden_sizes_tell_half_up_from_half_to_even(canvas: tuple[int, int]) -> None:
+    def half_up(height: int, width: int) -> tuple[int, int]:
+        scale = min(canvas[0] / height, canvas[1] / width)
+        return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+    rows = golden_table({"height": canvas[0], "width": canvas[1]})
+    assert any(half_up(h, w)[0] != scaled for h, w, scaled, _ in rows)
+    assert any(half_up(h, w)[1] != scaled for h, w, _, scaled in rows)
 
 
 def test_a_predictor_gives_the_same(onnx_export: ExportResult, trained: Any) -> None:
@@ -194,7 +209,76 @@ def test_a_drift_fails_and_names_the_stage(
     assert "not written" in message
     assert "box up to 1.0e-02 px off" in message
     assert "the first stage that drifts is the deltas" in message
+    assert message.endswith("--no-gate writes it all the same")
     assert not list(tmp_path.iterdir())
+
+
+def fails_in_batches_of_three(found: BatchDetections) -> BatchDetections:
+    return found._replace(boxes=found.boxes + float(len(found.count) == 3))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_drift_of_one_size_of_batch_is_looked_for_there(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "run_form", changed(fails_in_batches_of_three))
+
+    def stages(form: Form, graph: Any) -> Any:
+        return lambda images: [x + float(len(images) == 3) for x in graph(images)]
+
+    monkeypatch.setattr(gate, "run_stages", stages)
+    with pytest.raises(
+        ModelFileError, match=r"batch 3, 96 x 128\); the first stage that drifts is the backbone"
+    ):
+        export(trained.best, "onnx", tmp_path / "a.onnx", pictures=4, quiet=True)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("stages_run", [True, False])
+def test_a_drift_of_the_script_is_not_the_graphs(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages_run: bool
+) -> None:
+    plain = load_inference(load_checkpoint(trained.best), trained.best)
+
+    def moved(images: Tensor) -> BatchDetections:
+        found: BatchDetections = plain(images)
+        return found._replace(boxes=found.boxes + 1)
+
+    def stages(form: Form, graph: Any) -> Any:
+        if not stages_run:
+            raise RuntimeError("no such operator")
+        return lambda images: list(graph(images))
+
+    monkeypatch.setattr(gate, "run_form", lambda *_: moved)
+    monkeypatch.setattr(gate, "run_stages", stages)
+    words = "what the script makes of them does" if stages_run else r"do not run one by one \(RuntimeError\)"
+    with pytest.raises(ModelFileError, match=words):
+        export(trained.best, "onnx", tmp_path / "a.onnx", raw=True, pictures=2, quiet=True)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_export_that_does_not_run_fails(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(images: Tensor) -> BatchDetections:
+        raise RuntimeError("bad shape\nof many lines")
+
+    def unreadable(*_: Any) -> Any:
+        raise ModelFileError("/tmp/x/a.onnx: does not run; export it again") from RuntimeError(
+            "no operator Foo"
+        )
+
+    for run_form, words in (
+        (lambda *_: broken, r" on 1 x 3 x 96 x 128 \(bad shape\)"),
+        (unreadable, r" \(no operator Foo\)"),
+    ):
+        monkeypatch.setattr(gate, "run_form", run_form)
+        with pytest.raises(ModelFileError) as caught:
+            export(trained.best, "onnx", tmp_path / "a.onnx", pictures=2, quiet=True)
+        assert re.fullmatch(
+            r".*a\.onnx: not written: it does not run in onnxruntime" + words, str(caught.value)
+        )
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("quick")
@@ -228,7 +312,10 @@ def test_pictures_without_a_detection_are_no_comparison(
         export(trained.best, "onnx", tmp_path / "a.onnx", pictures=2, quiet=True)
 
 
-def test_half_a_pair_of_files_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [DiskError("full"), KeyboardInterrupt()])
+def test_half_a_pair_of_files_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
     made, output = tmp_path / "made" / "m.xml", tmp_path / "out" / "m.xml"
     made.parent.mkdir()
     made.write_text("xml")
@@ -236,12 +323,12 @@ def test_half_a_pair_of_files_is_taken_away(tmp_path: Path, monkeypatch: pytest.
     real = verb.write_bytes
 
     def full(path: Path, content: bytes) -> None:
-        if path.suffix == ".xml":
-            raise DiskError("full")
         real(path, content)
+        if path.suffix == ".xml":  # it came while the folder was synced
+            raise error
 
     monkeypatch.setattr(verb, "write_bytes", full)
-    with pytest.raises(DiskError):
+    with pytest.raises(type(error)):
         verb._put_in_place(Form("openvino"), made, output)
     assert not list(output.parent.iterdir())
 
@@ -258,10 +345,54 @@ def test_nothing_is_written_over(trained: Any, tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
+@pytest.mark.usefixtures("quick")
+def test_what_comes_there_during_the_gate_is_not_written_over(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / "folder" / "a.onnx"
+
+    def slow(*_: Any) -> None:
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+
+    monkeypatch.setattr(verb, "pass_gate", slow)
+    assert export(trained.best, "onnx", path, pictures=2, quiet=True).output == path.with_name("a-2.onnx")
+    assert path.read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "load_checkpoint", lambda path: pytest.fail("it was read"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DiskError, match=r"a\.onnx: cannot be written in .*file \(it is not a folder\)"):
+        export(tmp_path / "c", "onnx", tmp_path / "file" / "deep" / "a.onnx", quiet=True)
+    monkeypatch.setattr(verb.os, "access", lambda *_: False)
+    with pytest.raises(DiskError, match=r"\(you may not write there\); choose another place with -o"):
+        export(tmp_path / "c", "onnx", tmp_path / "a.onnx", quiet=True)
+
+
+def test_no_room_for_the_temporary_files(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(verb, "write_form", full)
+    with pytest.raises(DiskError, match=r"\(No space left on device\); free some space, or set TMPDIR"):
+        export(trained.best, "onnx", tmp_path / "a.onnx", gate=False, quiet=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "script"), [("cells.onnx", "decode_cells.py"), ("2026-11 b-2.onnx", "decode_2026_11_b_2.py")]
+)
+def test_the_script_has_a_name_that_python_imports(tmp_path: Path, name: str, script: str) -> None:
+    assert files_of(Form("onnx", raw=True), tmp_path / name) == [tmp_path / script, tmp_path / name]
+
+
 def test_a_pair_is_free_only_where_both_are(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_text("mine")
     assert verb._checked_output(Form("openvino"), tmp_path / "c", tmp_path / "a.xml").name == "a-2.xml"
-    (tmp_path / "r_decode.py").write_text("mine")
+    (tmp_path / "decode_r.py").write_text("mine")
     form = Form("onnx", raw=True)
     assert verb._checked_output(form, tmp_path / "c", tmp_path / "r.onnx").name == "r-2.onnx"
     (tmp_path / "cells").mkdir()
@@ -289,6 +420,18 @@ def test_without_labels(without_data: Path, trained: Any, capsys: pytest.Capture
     found = export(without_data, "onnx", without_data.with_name("b.onnx"), pictures=folder, quiet=True)
     assert found.gate is not None
     assert found.gate.parity[0].pictures == 8
+
+
+def test_pictures_without_a_box_measure_no_ap(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = load_checkpoint(trained.best).header
+    records = validation_set(header, trained.best)
+    crowds = replace(records, crowd=np.ones_like(records.crowd))
+    monkeypatch.setattr(subjects, "validation_set", lambda *_: crowds)
+    seen = subjects.subjects(header, trained.best, None, None, 5)
+    assert (seen.labelled, seen.pictures, seen.most) == (None, crowds, 5)
+    assert seen.note == "AP is not measured: the labelled pictures have no box to find"
+    with pytest.raises(UsageError, match="int8 passes by its AP"):
+        subjects.check_subjects(Form("onnx", "int8"), seen)
 
 
 @pytest.mark.usefixtures("quick")
@@ -432,8 +575,8 @@ def test_triton_understands_the_configuration(onnx_export: ExportResult) -> None
     spec.loader.exec_module(messages)
     header = open_model(onnx_export.output).header
     for most in (100, None):
-        config = text_format.Parse(triton_config('ce"lls', header, most), messages.ModelConfig())
-        assert config.name == 'ce"lls'
+        config = text_format.Parse(triton_config(header, most), messages.ModelConfig())
+        assert not config.name  # so that the folder may be renamed
         assert config.max_batch_size == 8
         assert config.HasField("dynamic_batching")
         assert list(config.input[0].dims) == [3, -1, -1]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from foveal.checkpoint.format import load_checkpoint
 from foveal.export.graph import RawGraph
-from foveal.export.parity import BATCHES, canvases, compare_runs, limits_of
+from foveal.export.parity import BATCHES, NothingFoundError, canvases, compare_runs, limits_of
 from foveal.export.raw import decoded_by_script, raw_facts
 from foveal.export.stages import STAGES, StageGraph, find_drift, first_drift
 from foveal.export.torch_file import kept_by_torchvision
@@ -83,13 +83,27 @@ def test_what_differs_is_counted(
     assert first.agreement.different >= 3
 
 
+def test_the_worst_batch_is_named(plain: InferenceModel, images: list[Tensor], limits: Any) -> None:
+    def second_of_three(pictures: Tensor) -> BatchDetections:
+        found: BatchDetections = plain(pictures)
+        if len(pictures) == 3:
+            found.boxes[1] += 1
+        return found
+
+    with torch.inference_mode():
+        whole = {row.batch: row for row in compare_runs(run(plain), second_of_three, images, limits, TRAINED)}
+    assert whole[3].agreement.different > 0
+    assert whole[3].worst == slice(0, 3)
+    assert whole[8].agreement.different == 0
+
+
 def test_the_worst_picture_is_named(plain: InferenceModel, images: list[Tensor], limits: Any) -> None:
     def third(pictures: Tensor) -> BatchDetections:
         found: BatchDetections = plain(pictures)
         return moved(found) if torch.equal(pictures, images[2]) else found
 
     with torch.inference_mode():
-        assert next(compare_runs(run(plain), third, images, limits, TRAINED)).worst == 2
+        assert next(compare_runs(run(plain), third, images, limits, TRAINED)).worst == slice(2, 3)
 
 
 def test_nothing_on_both_sides_is_no_comparison(images: list[Tensor], limits: Any) -> None:
@@ -98,7 +112,7 @@ def test_nothing_on_both_sides_is_no_comparison(images: list[Tensor], limits: An
         empty = torch.zeros(size, 4)
         return BatchDetections(torch.zeros(size, 4, 4), empty, empty.long(), torch.zeros(size).long())
 
-    with pytest.raises(ValueError, match="no detection on either side"):
+    with pytest.raises(NothingFoundError, match="no detection on either side"):
         list(compare_runs(blind, blind, images, limits, TRAINED))
 
 
@@ -135,7 +149,20 @@ def test_no_stage_drifts(plain: InferenceModel, images: list[Tensor], limits: An
     graph = StageGraph(plain)
     found = find_drift(graph, lambda x: list(graph(x)), images[1], limits)
     assert not any(one.drifts for one in found)
-    assert "no stage drifts by itself" in first_drift(found)
+    assert first_drift(found).startswith(
+        "no stage drifts by itself (backbone 0.0e+00 of its largest value, neck"
+    )
+
+
+def test_what_is_no_number_drifts(plain: InferenceModel, images: list[Tensor], limits: Any) -> None:
+    graph = StageGraph(plain)
+
+    def broken(pictures: Tensor) -> list[Tensor]:
+        outputs = list(graph(pictures))
+        outputs[1] = outputs[1] * float("nan")
+        return outputs
+
+    assert find_drift(graph, broken, images[1], limits)[0].drifts
 
 
 def test_every_output_of_the_stages_has_a_name(plain: InferenceModel, images: list[Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from foveal.checkpoint.header import HEADER, CheckpointHeader, header_text
 from foveal.errors import ModelFileError
@@ -24,6 +26,8 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 helper, TensorProto = onnx.helper, onnx.TensorProto
 HEAD = CheckpointHeader({"model": {}}, ClassNames(("cell",), (1,)), {"height": 64, "width": 64})
+RUNS = {"ir_version": 10, "opset_imports": [helper.make_opsetid("", 18)]}
+"""Of a model that ONNX Runtime is to run."""
 SOON = 0.5
 """Seconds of computing, which a busy machine does not stretch; reading takes a hundredth."""
 
@@ -178,6 +182,58 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "a folder" in refused(tmp_path / "b.onnx")
 
 
+def test_a_large_file_of_another_program_is_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    with path.open("wb") as file:
+        file.truncate(exported.SIZE_LIMIT - 1)
+    assert "another program (2047 MB without Foveal's metadata at its end)" in refused(path)
+
+
+def test_a_large_file_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.onnx", model(initializers=[whole("w", list(range(9000)))]))
+    monkeypatch.setattr(exported, "TAIL", 4000)
+    assert read_exported(path).header.classes.names == ("cell",)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("a.onnx", "a.xml"):
+        os.mkfifo(tmp_path / name)
+        assert "a pipe or a device" in refused(tmp_path / name)
+
+
+def test_our_header_without_a_digest(tmp_path: Path) -> None:
+    built = model()
+    del built.metadata_props[1]
+    assert "SHA-256 does not fit" in refused(written(tmp_path / "a.onnx", built))
+
+
+def test_a_graph_that_fails_when_it_runs(tmp_path: Path) -> None:
+    """It is well formed, and its sizes do not go together."""
+    seven = helper.make_node("Reshape", ["images", "s"], ["boxes"])
+    others = [helper.make_node("Identity", ["images"], [name]) for name in exported.OUTPUTS[1:]]
+    path = written(tmp_path / "a.onnx", model([seven, *others], [whole("s", [7])], **RUNS))
+    detect = open_model(path).start()
+    with pytest.raises(
+        ModelFileError, match=r"a\.onnx: does not run in onnxruntime on 1 x 3 x 64 x 64 \(.+\)"
+    ) as caught:
+        detect(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.pt2", "a torch.export model, which torch and torchvision run; here give its checkpoint, or what"),
+        ("a.bin", r"the weights of an OpenVINO model; give .*a\.xml"),
+    ],
+)
+def test_files_of_ours_that_are_not_opened(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "a.xml").touch()
+    (tmp_path / name).touch()
+    with pytest.raises(ModelFileError, match=words):
+        open_model(tmp_path / name)
+
+
 # ---------------------------------------------------------------- OpenVINO's two files
 
 
@@ -222,6 +278,9 @@ def test_hostile_xml(tmp_path: Path) -> None:
     other.write_text("<annotation><object/></annotation>")
     assert "not an OpenVINO file" in refused(other)
     assert "--raw" in refused(ir(tmp_path / "raw.xml", outputs=["logits_3", "deltas_3"]))
+    many = tmp_path / "many.xml"
+    many.write_bytes(b"<net>" + b"<a/>" * 8_000_000 + b"</net>")
+    assert "over 500,000 tags" in refused(many)
 
 
 def test_the_seal_is_of_the_content() -> None:

@@ -27,6 +27,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], int]] 
         {"class_agnostic": True, "detections_per_img": None},
         1,
     ),
+    "TensorFlow's padding, corners": (
+        {"extra_padding": "tensorflow"},
+        {"norm_type": "group_norm", "box_coder": {"name": "corners", "std": 0.2}},
+        {},
+        3,
+    ),
 }
 """Settings of neck, head and postprocessor, and the number of classes."""
 SIZES = ((1, 3, 64, 64), (3, 3, 96, 160), (2, 3, 256, 128))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from foveal.models.frozen_norm import FrozenBatchNorm2d, NormedConv2d, apply_to_weights, freeze_batch_norm
 from foveal.models.norm_pairs import find_norm_pairs
+from foveal.models.same_padding import replace_same_padding
 
 
 def trained(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
@@ -91,6 +92,7 @@ def frozen_network(name: str) -> nn.Module:
     """With statistics and affine parameters as after training, in timm's own arrangement."""
     torch.manual_seed(0)
     network = timm.create_model(name, features_only=True, out_indices=(1, 2, 3))
+    replace_same_padding(network)
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
             nn.init.uniform_(norm.weight, 0.5, 1.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,10 @@ def found(*labels: int, height: int = 80, width: int = 100) -> Detections:
 
 
 def folder_with(path: Path, **pictures: Detections | str) -> PredictionFolder:
-    folder = PredictionFolder(path / "out", SETTINGS)
-    folder.todo(list(pictures))
-    for name, result in pictures.items():
-        folder.add(error_row(name, result) if isinstance(result, str) else picture_row(name, result))
-    folder.journal.close()
+    with PredictionFolder(path / "out", SETTINGS) as folder:
+        folder.todo(list(pictures))
+        for name, result in pictures.items():
+            folder.add(error_row(name, result) if isinstance(result, str) else picture_row(name, result))
     return folder
 
 
@@ -69,7 +69,8 @@ def test_coco(folder: PredictionFolder) -> None:
     assert [image["id"] for image in content["images"]] == [1, 2, 3]
     expected = [*found(0, 1).to_coco(1, CLASSES.ids), *found(1, 0, 0).to_coco(3, CLASSES.ids)]
     assert content["annotations"] == [
-        {"id": number, "iscrowd": 0, **row} for number, row in enumerate(expected, start=1)
+        {"id": number, "iscrowd": 0, "area": row["bbox"][2] * row["bbox"][3], **row}
+        for number, row in enumerate(expected, start=1)
     ]
     assert load_coco(folder.path / "detections.json")  # what reads labels reads this
 
@@ -88,7 +89,9 @@ def test_csv_and_formulas(folder: PredictionFolder) -> None:
     assert rows[1][7:] == ["0", "100", "80"]
 
 
-@pytest.mark.parametrize("name", ["=1+1.png", "+a.png", "-a.png", "@a.png", "\ta.png", "\ra.png"])
+@pytest.mark.parametrize(
+    "name", ["=1+1.png", "+a.png", "-a.png", "@a.png", "\ta.png", "\ra.png", "\uff1d1+1.png", "\uff20a.png"]
+)
 def test_names_that_a_spreadsheet_would_run(tmp_path: Path, name: str) -> None:
     folder = folder_with(tmp_path, **{name: found(0)})
     folder.finish(["csv"], CLASSES)
@@ -139,8 +142,8 @@ def test_which_formats() -> None:
 
 def test_names_that_would_meet(tmp_path: Path) -> None:
     files = ["x/a.png", "x/a.jpg", "y/A.png", "detections.png", "s3://b/a.png?version=2", "classes.png"]
-    folder = PredictionFolder(tmp_path / "out", SETTINGS)
-    assert folder.todo(files) == files
+    with PredictionFolder(tmp_path / "out", SETTINGS) as folder:
+        assert folder.todo(files) == files
     names = [folder.name(file) for file in files]
     assert len({name.casefold() for name in names}) == len(names)
     assert not {"detections", "classes", "settings"} & set(names)
@@ -154,13 +157,73 @@ def test_a_line_that_was_cut_off_and_errors_are_done_again(tmp_path: Path) -> No
     folder = folder_with(tmp_path, **{"a.png": found(0), "bad.png": "broken", "c.png": found(1)})
     journal = folder.path / "detections.jsonl"
     whole = journal.read_bytes()
-    journal.write_bytes(whole[:-20])  # killed while it wrote the last line
+    journal.write_bytes(
+        b"\0\0\n{}\n" + whole[:-20]
+    )  # killed while it wrote the last line; a crash of the disk
     assert [row["file"] for row in read_journal(journal)] == ["a.png", "bad.png"]
-    again = PredictionFolder(tmp_path / "out", SETTINGS, resume=True)
-    assert again.todo(["a.png", "bad.png", "c.png", "d.png"]) == ["bad.png", "c.png", "d.png"]
-    again.add(picture_row("c.png", found(1)))
-    again.journal.close()
+    with PredictionFolder(tmp_path / "out", SETTINGS, resume=True) as again:
+        assert again.todo(["a.png", "bad.png", "c.png", "d.png"]) == ["bad.png", "c.png", "d.png"]
+        again.add(picture_row("c.png", found(1)))
     assert [row["file"] for row in again.rows()] == ["a.png", "c.png"]
+
+
+def test_a_picture_that_was_changed_is_done_again(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("same.png", "changed.png", "gone.png")]
+    for path in paths:
+        path.write_bytes(b"1")
+    folder = folder_with(tmp_path, **{str(path): found(0) for path in paths})
+    paths[1].write_bytes(b"2")
+    os.utime(paths[1], (5, 5))
+    paths[2].unlink()
+    with PredictionFolder(folder.path, SETTINGS, resume=True) as again:
+        assert again.todo(str(path) for path in paths) == [str(paths[1])]
+        again.add(picture_row(str(paths[1]), found(1)))
+    assert sorted(row["file"] for row in again.rows()) == sorted(map(str, paths))
+
+
+def test_two_that_write_at_once_do_not_meet(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="this system does not lock folders")
+    with PredictionFolder(tmp_path / "out", SETTINGS) as one:
+        with PredictionFolder(tmp_path / "out", SETTINGS) as other:
+            assert (one.path.name, other.path.name) == ("out", "out-2")
+        with pytest.raises(UsageError, match="out: another foveal predict is writing there; wait for it"):
+            PredictionFolder(tmp_path / "out", SETTINGS, resume=True)
+        one.add(picture_row("a.png", found(0)))
+    with PredictionFolder(tmp_path / "out", SETTINGS, resume=True) as again:
+        assert again.todo(["a.png", "b.png"]) == ["b.png"]
+
+
+def test_an_empty_folder_is_used_and_one_without_rows_not_left(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    folder = folder_with(tmp_path / "mine", **{"a.png": found(0)})
+    assert folder.path == tmp_path / "mine" / "out"
+    (tmp_path / "empty").mkdir()
+    with PredictionFolder(tmp_path / "empty", SETTINGS) as folder:
+        assert folder.path == tmp_path / "empty"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DiskError, match=r"file/out: cannot be made"):
+        PredictionFolder(tmp_path / "file" / "out", SETTINGS)
+
+
+def test_names_that_a_disk_or_an_encoding_cannot_hold(tmp_path: Path) -> None:
+    """255 bytes are 85 letters of Korean; a name that is no UTF-8 comes out spelled."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    long, odd = "\uac00" * 80, os.fsdecode(b"caf\xe9.png")
+    folder = folder_with(tmp_path, **{f"{long}/a.png": found(0), f"b/{long}.png": found(), odd: found(1)})
+    folder.finish(["yolo", "csv", "coco", "parquet"], CLASSES)
+    rows = parquet.read_table(folder.path / "detections.parquet").to_pylist()
+    assert rows[2]["file"] == "caf\\udce9.png"
+    assert [row["file"] for row in folder.rows()][2] == odd
+    names = sorted(path.stem for path in (folder.path / "labels").iterdir())
+    assert names[0] == "a"
+    assert len(names) == 4
+    with PredictionFolder(tmp_path / "other", SETTINGS) as folder:
+        pair = [f"{long}/{long}.png", f"x/{long}.png"]
+        folder.todo(pair)
+        for file in pair:
+            (folder.path / f".{folder.name(file)}-10.txt.part").write_text("fits")
+            (folder.path / f".{folder.name(file)}-10.txt.part").unlink()
 
 
 def test_a_folder_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
@@ -173,7 +236,8 @@ def test_a_folder_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
     (tmp_path / "mine" / "holiday.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"not a folder that foveal predict can go on with"):
         PredictionFolder(tmp_path / "mine", SETTINGS, resume=True)
-    assert PredictionFolder(tmp_path / "new", SETTINGS, resume=True).todo(["a"]) == ["a"]
+    with PredictionFolder(tmp_path / "new", SETTINGS, resume=True) as new:
+        assert new.todo(["a"]) == ["a"]
 
 
 def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,38 @@ def test_file_array_and_pillow_are_one(predictor: Predictor, pictures: list[Path
         assert_same(by_file, predictor(image))
 
 
+def test_a_files_content_and_a_grey_array(predictor: Predictor, pictures: list[Path]) -> None:
+    assert_same(predictor(pictures[1]), predictor(pictures[1].read_bytes()))
+    with Image.open(pictures[1]) as image:
+        grey = image.convert("L")
+    assert_same(predictor(grey), predictor(np.asarray(grey)))
+    with pytest.raises(DataError, match=r"^picture of 3 bytes: not a picture that can be read"):
+        predictor(b"abc")
+
+
+@pytest.mark.parametrize("options", [{}, {"tiles": 64}])
+def test_a_stream_holds_no_picture_that_it_gave_out(
+    trained: Any, pictures: list[Path], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a picture is decoded, the one before it is gone: a folder of very large ones needs one's memory."""
+    held: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+
+    def noting(prepare: Any) -> Any:
+        def load(*arguments: Any) -> Any:
+            alive.append(sum(one() is not None for one in held))
+            return prepare(*arguments)
+
+        return load
+
+    predictor = Predictor(trained.best, "cpu", **options)
+    monkeypatch.setattr(predictor, "_prepare", noting(predictor._prepare))
+    for found in predictor.stream(pictures):
+        held.append(weakref.ref(found.picture))
+        del found
+    assert alive == [0] * len(pictures)
+
+
 @pytest.mark.parametrize("kind", ["turned", "grey16", "palette", "alpha"])
 def test_odd_pictures_are_the_same_from_pillow(tmp_path: Path, kind: str) -> None:
     """As a person sees them: upright, 16 bits shifted and not clipped, transparency over white."""
@@ -179,11 +212,12 @@ def test_no_stored_threshold(trained: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "picture",
     [
-        np.zeros((8, 8), dtype=np.uint8),
+        np.zeros((0, 8, 3), dtype=np.uint8),
         np.zeros((8, 8, 4), dtype=np.uint8),
         np.zeros((3, 8, 8), dtype=np.uint8),
         np.zeros((8, 8, 3), dtype=np.float32),
         Image.new("F", (8, 8)),
+        [np.zeros((8, 8, 3), dtype=np.uint8)],
     ],
 )
 def test_not_a_picture(predictor: Predictor, picture: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -96,3 +97,34 @@ def test_it_stops_while_it_waits() -> None:
     threading.Timer(0.3, stop.set).start()
     threading.Timer(0.5, release.set).start()
     assert list(groups) == []
+
+
+def test_an_own_timeout_of_the_load_is_raised() -> None:
+    def fail(item: int, reserve: Reserve) -> int:
+        raise TimeoutError("the disk is gone")
+
+    with pytest.raises(TimeoutError, match="the disk is gone"):
+        list(read_groups([1], fail, 1, 1))
+
+
+class Pixels:
+    """Stands for a large picture."""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_was_given_out_is_not_held(workers: int) -> None:
+    """Room that is given back is room in memory: when the next is loaded, nothing here holds the last."""
+    made: list[weakref.ref[Pixels]] = []
+    alive: list[int] = []
+
+    def load(item: int, reserve: Reserve) -> Pixels:
+        reserve(100)
+        alive.append(sum(one() is not None for one in made))
+        pixels = Pixels()
+        made.append(weakref.ref(pixels))
+        return pixels
+
+    for group in read_groups(range(6), load, 1, workers, room=50):
+        assert len(group) == 1
+        del group
+    assert alive == [0] * 6

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import threading
+import zipfile
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ from PIL import Image
 
 from foveal.errors import DataError, UsageError
 from foveal.runtime.pictures import load_picture
-from foveal.runtime.remote import is_remote, read_remote
+from foveal.runtime.remote import is_remote, public_name, read_remote
 from foveal.runtime.sources import find_pictures, find_sources, is_video
 
 
@@ -104,3 +108,83 @@ def test_folders_give_videos_too(tmp_path: Path) -> None:
     assert names == ["a.MOV", "b.png", "d.mkv"]
     assert [path.name for path in find_pictures([str(tmp_path)])] == ["b.png"]
     assert find_sources([str(tmp_path / "c.txt")]) == [str(tmp_path / "c.txt")]  # named itself: tried
+
+
+def test_chains_of_addresses_come_back_whole(tmp_path: Path, store: Any) -> None:
+    """What a pattern finds in an archive can be read again; names are those in the archive."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/a.png", store.cat("/shop/a.png"))
+        archive.writestr("b.png", store.cat("/shop/a.png"))
+    found = find_sources([f"zip://**/*.png::{tmp_path}/a.zip"])
+    assert found == [f"zip://b.png::{tmp_path}/a.zip", f"zip://in/a.png::{tmp_path}/a.zip"]
+    assert load_picture(found[1]).shape == (4, 4, 3)
+    cached = find_sources(["simplecache::memory://shop/*.png"])
+    assert cached == ["simplecache::memory:///shop/a.png"]
+    assert load_picture(cached[0]).shape == (4, 4, 3)
+
+
+def test_a_page_of_links_on_a_web_server(tmp_path: Path, store: Any) -> None:
+    pytest.importorskip("aiohttp", reason="https:// needs it")
+    (tmp_path / "a.png").write_bytes(store.cat("/shop/a.png"))
+    (tmp_path / "notes.txt").write_text("no picture")
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        try:
+            assert find_sources([f"{base}/"]) == find_sources([f"{base}/*.png"]) == [f"{base}/a.png"]
+            assert load_picture(f"{base}/a.png?token=abc").shape == (4, 4, 3)
+            with pytest.raises(DataError) as caught:
+                load_picture(f"http://me:secret@127.0.0.1:{server.server_port}/gone.png?token=abc&size=3")
+        finally:
+            server.shutdown()
+    said = str(caught.value)
+    assert said.startswith(f"http://***@127.0.0.1:{server.server_port}/gone.png?token=***&size=3: ")
+    assert "secret" not in said
+    assert "abc" not in said
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Files of a folder."""
+
+    def log_message(self, format: str, *values: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://me:pass%40word@host/a.jpg", "https://***@host/a.jpg"),
+        ("https://token@host/a.jpg", "https://***@host/a.jpg"),
+        ("s3://KEY:SECRET@bucket/a.jpg", "s3://***@bucket/a.jpg"),
+        (
+            "https://b.host/x.jpg?X-Amz-Credential=K&X-Amz-Signature=ab12&width=3",
+            "https://b.host/x.jpg?X-Amz-Credential=***&X-Amz-Signature=***&width=3",
+        ),
+        ("https://b.host/x.jpg?sv=1&sig=a%3D", "https://b.host/x.jpg?sv=1&sig=***"),
+        ("simplecache::ftp://me:p@host/a.jpg", "simplecache::ftp://***@host/a.jpg"),
+        ("abfs://container@account.host/a.jpg", "abfs://container@account.host/a.jpg"),
+        ("github://owner:name@main/a.png", "github://owner:name@main/a.png"),
+        ("https://host/a.jpg?design=3&keyword=cat", "https://host/a.jpg?design=3&keyword=cat"),
+        ("folder/a?token=b.png", "folder/a?token=b.png"),
+    ],
+)
+def test_passwords_and_signatures_are_not_shown(address: str, shown: str) -> None:
+    assert public_name(address) == shown
+
+
+def test_what_a_prediction_wrote_into_the_folder_is_no_source(tmp_path: Path) -> None:
+    for name in (
+        "a.png",
+        "predictions/a.png",
+        "predictions/settings.json",
+        "mine/b.png",
+        "mine/settings.json",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "predictions" / "settings.json").write_text('{"model": "abc", "thresholds": {}}')
+    assert find_pictures([str(tmp_path)]) == [tmp_path / "a.png", tmp_path / "mine" / "b.png"]
+    assert find_pictures([str(tmp_path / "predictions")]) == [
+        tmp_path / "predictions" / "a.png"
+    ]  # named itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import suppress
 from fractions import Fraction
@@ -15,7 +16,7 @@ from PIL import Image
 from foveal.errors import DataError, UsageError
 from foveal.runtime.detections import Detections
 from foveal.runtime.tracking import SURE, Tracker, check_tracking
-from foveal.runtime.video import VideoWriter, open_video
+from foveal.runtime.video import Frame, VideoWriter, open_video
 
 av = pytest.importorskip("av", reason="videos need the extra video")
 
@@ -44,6 +45,106 @@ def test_odd_sides_lose_their_last_line(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", [0.0, 0.1], (47, 65))
     with open_video(str(tmp_path / "a.mp4")) as video:
         assert next(iter(video)).pixels.shape == (46, 64, 3)
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001)])
+@pytest.mark.parametrize("count", [1, 5])
+def test_rate_length_and_colours_are_written_down(tmp_path: Path, rate: Fraction, count: int) -> None:
+    """Players take the colours of HD for BT.709 where a file does not say."""
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path, rate) as writer:
+        for number in range(count):
+            writer.add(Image.new("RGB", (1280, 720), (200, 40, 30)), number / float(rate))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        assert stream.average_rate == rate
+        assert container.duration / 1e6 == pytest.approx(count / float(rate), abs=1e-4)
+        assert next(container.decode(stream)).colorspace == 1
+    assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
+    with open_video(str(path)) as video:
+        assert next(iter(video)).pixels[300, 300] == pytest.approx([200, 40, 30], abs=3)
+
+
+def encode(path: Path, frames: int, rotation: int | None = None, format: str = "mp4") -> None:
+    """A red stripe on the left, by PyAV alone."""
+    with av.open(str(path), "w", format=format) as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "5"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        noise = np.random.default_rng(0)
+        for _ in range(frames):
+            pixels = noise.integers(0, 60, (48, 64, 3), dtype=np.uint8)
+            pixels[:, :16] = (255, 0, 0)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(("rotation", "side"), [(None, "left"), (90, "bottom"), (180, "right"), (-90, "top")])
+def test_a_telephone_that_was_turned(tmp_path: Path, rotation: int | None, side: str) -> None:
+    """The angle is that by which the picture is turned, against the clock, to be shown."""
+    encode(tmp_path / "a.mp4", 2, rotation)
+    with open_video(str(tmp_path / "a.mp4")) as video:
+        pixels = next(iter(video)).pixels
+    assert pixels.shape == ((48, 64, 3) if rotation in (None, 180) else (64, 48, 3))
+    ends = {"left": pixels[:, :8], "right": pixels[:, -8:], "top": pixels[:8], "bottom": pixels[-8:]}
+    assert max(ends, key=lambda end: float(ends[end][..., 0].mean())) == side
+
+
+def read_damaged(path: Path) -> tuple[list[Frame], str]:
+    """The frames that come, and the error at their end."""
+    frames = []
+    try:
+        with open_video(str(path)) as video:
+            frames += iter(video)  # keeps what came before an error
+    except DataError as error:
+        return frames, str(error)
+    return frames, ""
+
+
+def test_damage_in_the_middle_costs_no_more_than_what_it_hit(tmp_path: Path) -> None:
+    encode(tmp_path / "a.mp4", 60)
+    content = bytearray((tmp_path / "a.mp4").read_bytes())
+    middle = content.index(b"mdat") + len(content) // 2
+    content[middle : middle + 400] = bytes(400)
+    (tmp_path / "a.mp4").write_bytes(content)
+    frames, said = read_damaged(tmp_path / "a.mp4")
+    assert re.search(r"a\.mp4: damaged in \d+ places?, where frames are missing: Invalid data", said)
+    assert 50 <= len(frames) < 60
+    assert frames[-1].time == pytest.approx(59 / 25, abs=1e-3)
+
+
+def test_a_video_that_was_cut_off(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", Fraction(10)) as writer:  # its index lies before its frames
+        noise = np.random.default_rng(0)
+        for number in range(40):
+            writer.add(Image.fromarray(noise.integers(0, 255, (48, 64, 3), dtype=np.uint8)), number / 10)
+    whole = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(whole[: len(whole) * 6 // 10])
+    frames, said = read_damaged(tmp_path / "a.mp4")
+    assert "a.mp4: " in said
+    assert 10 < len(frames) < 40
+
+
+def test_how_many_frames_a_matroska_file_has(tmp_path: Path) -> None:
+    encode(tmp_path / "a.mkv", 50, format="matroska")
+    with open_video(str(tmp_path / "a.mkv")) as video:
+        assert video.expected == 50
+        assert sum(1 for _ in video) == 50
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate, frame.pts = 44100, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(DataError, match=r"a\.mp4: no video in it"), open_video(str(tmp_path / "a.mp4")):
+        pass
 
 
 @pytest.mark.parametrize("content", [b"", b"no video", b"\x00\x00\x00\x18ftypmp42" + bytes(40)])

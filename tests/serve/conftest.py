@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,24 +32,23 @@ main()
 """The command, with its first argument as the seconds that slow clients have."""
 
 
-def _loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+ATTACKS = ("addresses", "bodies", "client", "ending", "load", "pictures", "server")
 
 
 @pytest.fixture(scope="session")
-def torture() -> ModuleType:
-    """The script of the full run: its attacks, here in small."""
-    return _loaded("serve_torture")
+def torture() -> SimpleNamespace:
+    """What the full run of ``benchmarks/serve_torture.py`` is made of, here for attacks in small."""
+    place = str(ROOT / "benchmarks")
+    sys.path.insert(0, place)
+    names: dict[str, Any] = {}
+    for name in ATTACKS:
+        names |= vars(import_module(f"torture.{name}"))
+    sys.path.remove(place)
+    return SimpleNamespace(**names)
 
 
 @pytest.fixture(scope="session")
-def start(torture: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def start(torture: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """A function (model, arguments) that starts a server; it ends with the tests."""
     servers = []
 

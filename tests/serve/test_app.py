@@ -8,9 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from foveal.errors import UsageError
 from foveal.runtime.predictor import Predictor
 from foveal.serve.app import Application
-from foveal.serve.settings import Limits
+from foveal.serve.hosts import host_check
+from foveal.serve.http import bind, run
+from foveal.serve.settings import Address, Limits
 from foveal.verbs.serve import facts_of
 
 
@@ -89,9 +92,47 @@ def test_a_bug_is_one_line_too(
 
     monkeypatch.setattr(app.served, "infer", broken)
     monkeypatch.setattr(app.served, "detect", broken)
-    said = {"error": "a bug of Foveal's: ZeroDivisionError; the server's output has it whole"}
     for path in ("/v2/models/shapes/infer", "/v1/detect"):
         answer = ask(app, "POST", path, content=b"{}")
-        assert (answer.status_code, answer.json()) == (500, said)
-    assert "ZeroDivisionError: secret" in capsys.readouterr().err
+        number = answer.headers["x-request-id"]
+        said = f"a bug of Foveal's: ZeroDivisionError; the server's output has it whole, as request {number}"
+        assert (answer.status_code, answer.json()) == (500, {"error": said})
+        output = capsys.readouterr().err
+        assert f"foveal: request {number} failed:\n" in output
+        assert output.count("ZeroDivisionError: secret") == 1
     assert (app.gate.pictures, app.gate.bytes) == (0, 0)
+
+
+def test_other_names(trained: Any, predictor: Predictor) -> None:
+    """Those of pages from elsewhere, which had their name point at this machine."""
+    app = application(trained, predictor, known_host=host_check("127.0.0.1", ["detect.example.org"]))
+    answer = ask(app, "POST", "/v1/detect", content=b"x", headers={"Host": "evil.example:8000"})
+    assert answer.status_code == 421
+    assert answer.json() == {
+        "error": "this server is not called 'evil.example'; if that name is right, start it with "
+        "--allow-host evil.example"
+    }
+    assert app.gate.bytes == 0
+    for host in ("127.0.0.1:8000", "localhost", "detect.example.org", "server"):
+        assert ask(app, "GET", "/health/live", headers={"Host": host}).status_code == 200
+
+
+def test_two_servers_that_start_at_once(trained: Any, predictor: Predictor) -> None:
+    """Both can take an address while neither listens at it."""
+    with bind(Address(port=0)) as first:
+        port = first.getsockname()[1]
+        with bind(Address(port=port)) as second:
+            first.listen()
+            with pytest.raises(UsageError, match=rf"another server took http://127.0.0.1:{port} meanwhile"):
+                run(application(trained, predictor), second, Limits(decoders=1), lambda: None)
+
+
+def test_what_was_refused_is_counted_by_reason(trained: Any, predictor: Predictor) -> None:
+    app = application(trained, predictor, Limits(queue=1, body_bytes=10))
+    with app.gate.admit(1):
+        ask(app, "POST", "/v1/detect", content=b"x")
+    ask(app, "POST", "/v1/detect", content=b"x" * 11)
+    ask(app, "POST", "/v1/detect", content=b"")
+    figures = ask(app, "GET", "/metrics").text
+    for reason in ("queue", "size", "request"):
+        assert f'foveal_refused_total{{reason="{reason}"}} 1.0' in figures

@@ -78,14 +78,14 @@ def test_more_pictures_than_a_pass_holds() -> None:
     assert network.passes == [[0], [1, 2, 3], [4, 5, 6], [7]]
 
 
-def test_a_fault_is_told_to_those_of_its_pass_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_costs_its_own_picture_alone(capsys: pytest.CaptureFixture[str]) -> None:
     network = Network()
-    images = [picture(99), picture(1), picture(2)]
-    bad, beside, other = asyncio.run(together(network, MicroBatcher(network, 2, 0.0), *images))
+    images = [picture(1), picture(99), picture(2), picture(3)]
+    before, bad, beside, other = asyncio.run(together(network, MicroBatcher(network, 3, 0.0), *images))
     assert isinstance(bad, Refusal)
-    assert isinstance(beside, Refusal)
     assert (bad.status, bad.message) == (500, "the model failed on it: RuntimeError: no such pixel")
-    assert other == [2]
+    assert (before, beside, other) == ([1], [2], [3])
+    assert network.passes == [[0], [1, 99, 2], [1], [99], [2], [3]]
     assert "no such pixel" in capsys.readouterr().err
 
 
@@ -122,6 +122,26 @@ def test_waiting_for_company() -> None:
 
     assert asyncio.run(work(30.0)) == [[1, 2]]  # a full pass waits no longer
     assert asyncio.run(work(0.0)) == [[1], [2]]
+
+
+def test_nobody_waits_where_nobody_comes() -> None:
+    async def work() -> list[list[int]]:
+        network = Network()
+        coming = True
+        batcher = MicroBatcher(network, 2, 30.0, coming=lambda: coming)
+        batcher.start()
+        async with asyncio.timeout(20):  # of the 30 that a picture may wait
+            first = asyncio.create_task(batcher.detect(picture(1)))
+            await asyncio.sleep(0.05)
+            assert (batcher.waiting, batcher.callers, network.passes) == (1, 1, [])
+            await asyncio.gather(first, batcher.detect(picture(2)))
+            coming = False
+            await batcher.detect(picture(3))
+        assert (batcher.waiting, batcher.callers) == (0, 0)
+        await batcher.stop()
+        return network.passes
+
+    assert asyncio.run(work()) == [[1, 2], [3]]
 
 
 def test_short_rows_are_filled() -> None:

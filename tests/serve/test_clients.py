@@ -59,6 +59,16 @@ def test_tritonclient_with_default_arguments(
             np.testing.assert_allclose(found, column.numpy(), rtol=0, atol=1e-3)
     assert answer.get_response()["id"] == "seven"
 
+    # A packed answer is an offer that a server may leave; a packed body it must take or refuse.
+    assert (
+        client.infer("shapes", [given], response_compression_algorithm="gzip").as_numpy("count") is not None
+    )
+    with pytest.raises(Exception, match=r"Content-Encoding 'gzip' is not taken"):
+        client.infer("shapes", [given], request_compression_algorithm="gzip")
+    for beyond in (client.get_model_config, client.get_inference_statistics):
+        with pytest.raises(Exception, match=r"no such address: /v2/models/shapes/"):
+            beyond("shapes")
+
     wrong = triton.InferInput("images", [1, 3, 96, 128], "FP32")
     wrong.set_data_from_numpy(np.zeros((1, 3, 96, 128), np.float32))
     with pytest.raises(

@@ -6,6 +6,8 @@ import asyncio
 import io
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ def parent_of(pid: int) -> int:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):  # a process that loads torch on a busy machine
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -70,6 +72,8 @@ def test_decoding_processes(tmp_path: Path, torture: Any) -> None:
         pids = {decoder.pid for decoder in pool._all}
         assert len(pids) == 2
         assert os.getpid() not in pids
+        # Ctrl-C in a terminal goes to the server's group, and must not end them first.
+        assert os.getpgrp() not in {os.getpgid(pid) for pid in pids}
         found = await canvas_of(pool, good)
         assert torch.equal(found[0], expected)
 
@@ -118,10 +122,47 @@ def test_decoding_processes(tmp_path: Path, torture: Any) -> None:
         assert torch.equal((await canvas_of(pool, good))[0], expected)
         await until(lambda: pool.alive == 2)
         last: list[Decoder] = list(pool._all)
+
+        # Who still holds one at the end has no other started in its place.
+        async def held() -> None:
+            async with pool.lend():
+                await asyncio.sleep(60)
+
+        holder = asyncio.create_task(held())
+        await asyncio.sleep(0)
         await pool.stop()
+        holder.cancel()
+        await asyncio.gather(holder, return_exceptions=True)
+        assert (pool._tasks, pool._parent) == (set(), None)
         await until(lambda: not any(torture.alive(decoder.pid) for decoder in last))
 
     asyncio.run(work())
+
+
+SERVER = """
+import asyncio
+from foveal.serve.decoders import DecoderPool
+from foveal.serve.settings import DecodingRules
+
+async def work():
+    pool = DecoderPool(2, DecodingRules((96, 128), None, 1_000_000, 10.0, 1_000_000))
+    await pool.start()
+    print(pool._parent.pid, *(decoder.pid for decoder in pool._all), flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(work())
+"""
+
+
+def test_they_end_with_a_server_that_is_killed(torture: Any) -> None:
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        try:
+            pids = [int(pid) for pid in server.stdout.readline().split()]
+            assert [torture.alive(pid) for pid in pids] == [True] * 3
+        finally:
+            server.kill()
+    asyncio.run(until(lambda: not any(torture.alive(pid) for pid in pids)))
 
 
 def test_a_picture_that_takes_too_long_ends_its_process() -> None:
@@ -157,3 +198,53 @@ def test_the_detections_of_the_predictor(trained: Any, pictures: list[Path], til
         await served.stop()
 
     asyncio.run(work())
+
+
+def odd_pictures(path: Path) -> dict[str, bytes]:
+    """A picture as cameras, scanners and printers save it."""
+    image = Image.open(path).convert("RGB").resize((120, 90))
+    grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    clear = image.copy()
+    clear.putalpha(image.convert("L"))
+
+    def saved_as(one: Image.Image, kind: str, **options: Any) -> bytes:
+        stream = io.BytesIO()
+        one.save(stream, kind, **options)
+        return stream.getvalue()
+
+    return {
+        "turned.jpg": saved_as(image, "JPEG", exif=turned),
+        "printed.jpg": saved_as(image.convert("CMYK"), "JPEG"),
+        "scanned.png": saved_as(Image.fromarray(grey), "PNG"),
+        "clear.png": saved_as(clear, "PNG"),
+        "pages.tif": saved_as(image, "TIFF", save_all=True, append_images=[image.rotate(180)]),
+        "lossy.webp": saved_as(image, "WEBP"),
+    }
+
+
+def test_odd_pictures_are_read_as_the_predictor_reads_them(
+    trained: Any, pictures: list[Path], tmp_path: Path
+) -> None:
+    predictor = Predictor(trained.best, "cpu", 0.0)
+    odd = odd_pictures(pictures[0])
+    animated = io.BytesIO()
+    Image.new("L", (8, 8)).save(animated, "GIF", save_all=True, append_images=[Image.new("L", (8, 8), 9)])
+
+    async def work() -> list[Any]:
+        served = ServedModel(predictor, Limits(batch=1, decoders=1), Metrics())
+        await served.start()
+        found = [await served.detect(Upload(name, content), False) for name, content in odd.items()]
+        with pytest.raises(Refusal, match=r"a.gif: not a picture that can be read") as caught:
+            await served.detect(Upload("a.gif", animated.getvalue()), False)
+        assert caught.value.status == 415
+        await served.stop()
+        return found
+
+    for (name, content), mine in zip(odd.items(), asyncio.run(work()), strict=True):
+        (tmp_path / name).write_bytes(content)
+        theirs = predictor(tmp_path / name)
+        assert len(mine) > 0
+        assert mine.to_dict() == theirs.to_dict()
+        assert (mine.width, mine.height) == ((90, 120) if name == "turned.jpg" else (120, 90))

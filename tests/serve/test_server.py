@@ -22,6 +22,11 @@ def client(server: Any) -> Any:
         yield client
 
 
+FORM = "multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="\\ud800.jpg"\r\n\r\nx\r\n'
+END = b"--b--\r\n"
+
+
 def form(*pictures: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
     return [("file", picture) for picture in pictures]
 
@@ -88,6 +93,7 @@ def test_model(client: Any, trained: Any) -> None:
     assert client.get("/v1/model").json() == {
         "name": "shapes",
         "classes": ["red circle", "blue square"],
+        "ids": list(header.classes.ids),
         "thresholds": header.thresholds,
         "score_thresh": 0.05,
         "canvas": {"height": 96, "width": 128},
@@ -132,6 +138,30 @@ def test_model(client: Any, trained: Any) -> None:
             "the form cannot be read",
         ),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "Missing boundary"),
+        (
+            {"content": PART, "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
+            400,
+            "the form cannot be read: it ends before its last boundary",
+        ),
+        (
+            {"content": PART + END, "headers": {"Content-Type": FORM + "; charset=undefined"}},
+            400,
+            "the form cannot be read: its names are not of its charset",
+        ),
+        (
+            {"content": PART + END, "headers": {"Content-Type": FORM + "; charset=unicode_escape"}},
+            415,
+            "?.jpg: not",
+        ),
+        (
+            {
+                "content": PART.replace(b"\r\n\r\n", b"\r\nA: " + b"a" * 1_000_000 + b"\r\n\r\n", 1) + END,
+                "headers": {"Content-Type": FORM},
+            },
+            400,
+            "the form cannot be read: Invalid multipart data",
+        ),
+        ({"content": PART * 10_000 + END, "headers": {"Content-Type": FORM}}, 413, "Too many files"),
         ({"content": b"x", "params": {"all": "maybe"}}, 422, "all: input should be a valid boolean"),
     ],
 )
@@ -168,9 +198,46 @@ def test_wrong_addresses(client: Any, method: str, path: str, status: int, said:
     assert said in answer.json()["error"]
 
 
-def test_what_is_no_http(server: Any, torture: Any) -> None:
-    answer = asyncio.run(torture.ask(server.port, b"\x16\x03\x01 hello\r\n\r\n"))
-    assert (answer.status, json.loads(answer.body)) == (400, {"error": "this is no HTTP request"})
+HEAD = b"POST /v1/detect HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        (b"\x16\x03\x01 hello\r\n\r\n", 400, "illegal request line"),
+        (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nx", 400, "conflicting Content-Length"),
+        (HEAD + b"Content-Length: -1\r\n\r\n", 400, "bad Content-Length"),
+        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501, "Only Transfer-Encoding: chunked"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "illegal chunk header"),
+        (HEAD + b"A: " + b"a" * 100_000, 431, "Receive buffer too long"),
+    ],
+)
+def test_what_is_no_http(server: Any, torture: Any, sent: bytes, status: int, said: str) -> None:
+    answer = asyncio.run(torture.ask(server.port, sent))
+    assert answer.status == status
+    line = json.loads(answer.body)["error"]
+    assert line.startswith("this is no HTTP request that can be taken: ")
+    assert said in line
+
+
+def test_the_same_length_twice_and_requests_one_after_the_other(server: Any, torture: Any) -> None:
+    """What is odd but right: an equal second length, and the next request before the first answer."""
+    request = torture.post(b"x", more="Content-Length: 1\r\n")
+
+    async def both() -> list[int]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request + torture.get("/health/live"))
+        answers = [await torture.read_answer(reader, 0.0) for _ in range(2)]
+        writer.close()
+        return [answer.status for answer in answers]
+
+    assert asyncio.run(both()) == [415, 200]
+
+
+def test_a_large_body_is_refused_before_it_is_asked_for(server: Any, torture: Any) -> None:
+    head = HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    assert asyncio.run(torture.ask(server.port, head % 200_000_000)).status == 413
+    assert asyncio.run(torture.ask(server.port, head % 5)).status == 100
 
 
 # ---------------------------------------------------------------- health, figures, page, document

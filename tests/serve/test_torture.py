@@ -61,6 +61,7 @@ def test_s1_and_s6_overload_then_stop(
     assert set(figures["statuses"]) == {200, 503}
     assert sum(figures["statuses"].values()) == 90
     assert (figures["lost"], figures["without Retry-After"]) == (0, 0)
+    assert set(figures["scrapes"]) == {200}
     assert figures["growth MB"] < 100
 
     figures = asyncio.run(torture.stop_under_load(server, jpeg, requests=6))
@@ -75,9 +76,11 @@ def test_s1_and_s6_overload_then_stop(
     [
         ({"host": "203.0.113.7"}, "cannot listen on 203.0.113.7 port 8000: "),
         ({"name": "a/b"}, "name 'a/b' does not fit into an address"),
+        ({"cors": ["https://shop.example/"]}, "--cors https://shop.example/: an origin is like"),
+        ({"cors": ["shop.example"]}, "--cors shop.example: an origin is like"),
     ],
 )
-def test_wrong_arguments(trained: Any, arguments: dict[str, str], said: str) -> None:
+def test_wrong_arguments(trained: Any, arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         serve(trained.best, **arguments)
     assert str(caught.value).startswith(said)

@@ -76,6 +76,7 @@ def test_outputs() -> None:
         (body(tensor(shape=[1, 3, 33, 32])), None, "multiples of 32"),
         (body(tensor(shape=[0, 3, 32, 32])), None, "shape of 'images' is [0, 3, 32, 32]"),
         (body(tensor(shape=[True, 3, 32, 32])), None, "shape of 'images'"),
+        (body(tensor(shape=[10**4000, 3, 32, 32])), None, "has a side over 1,000,000,000"),
         (
             body(tensor(shape=[2, 3, 64, 64])),
             None,
@@ -96,11 +97,23 @@ def test_outputs() -> None:
         ),
         (*binary(parameters={"binary_data_size": 5}), f"of UINT8 has {PIXELS.size} bytes"),
         (*binary(parameters={"binary_data_size": "5"}), f"of UINT8 has {PIXELS.size} bytes"),
+        (*binary(parameters={"binary_data_size": "\ud800"}), "binary_data_size is ?;"),
         (*binary(parameters={"shared_memory_region": "a"}), "shared memory is not supported"),
         (*binary(data=[1]), "'images' comes twice"),
         (body(tensor(), outputs=[{"name": "masks"}]), None, "no output 'masks'; there are boxes, scores"),
         (body(tensor(), outputs=[{"name": "boxes"}] * 2), None, "output 'boxes' is asked for twice"),
         (body(tensor(), outputs=[3]), None, "outputs must be a list of objects"),
+        (body(tensor(), outputs={}), None, "outputs must be a list of objects"),
+        (
+            body(tensor(), outputs=[{"name": "boxes", "parameters": {"binary_data": "false"}}]),
+            None,
+            "binary_data must be true or false",
+        ),
+        (
+            body(tensor(), parameters={"binary_data_output": 1}),
+            None,
+            "binary_data_output must be true or false",
+        ),
         (
             body(tensor(), outputs=[{"name": "scores", "parameters": {"classification": 2}}]),
             None,

@@ -97,8 +97,10 @@ def test_another_folder_where_something_is(
     assert mine.read_text() == "mine"
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "1/4  drawing 4 pictures to train on and 2 held out"
-    assert lines[-2] == f"contact sheet: {result.contact_sheet}"
-    assert lines[-1] == f"done in {result.seconds:.0f} seconds"
-    table = "\n".join(lines[-20:-2])
+    assert lines[-4] == f"report: {result.folder / 'report.html'}"
+    assert lines[-3] == f"contact sheet: {result.contact_sheet}"
+    assert lines[-2] == f"done in {result.seconds:.0f} seconds"
+    assert lines[-1].startswith(f"next: foveal serve {result.folder / 'best.safetensors'} ")
+    table = "\n".join(lines[-20:-4])
     assert "The demo on 2 held-out pictures" in table
     assert f"{result.metrics['AP']:.3f}" in table

@@ -6,6 +6,7 @@ import json
 import re
 import weakref
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import foveal.cli.predict
 from foveal.checkpoint.format import load_checkpoint, save_checkpoint
 from foveal.data.coco import read_coco
-from foveal.errors import DataError, DiskError, UsageError
+from foveal.engine.signals import StopSignals
+from foveal.errors import DataError, DiskError, Interrupted, UsageError
 from foveal.runtime.journal import picture_row
 from foveal.runtime.predictor import Predictor
 from foveal.verbs.predict import find_pictures, predict
+from foveal.verbs.progress import a_second
 
 
 def make_pictures(folder: Path, *names: str) -> list[Path]:
@@ -323,6 +327,88 @@ def test_detections_are_not_held(trained: Any, tmp_path: Path, monkeypatch: pyte
     result = predict(trained.best, [str(tmp_path / "many")], tmp_path / "out", device="cpu", quiet=True)
     assert result.pictures == len(seen) == 40
     assert max(alive) <= 10
+
+
+def test_a_password_in_an_address_is_written_nowhere(
+    trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    image = sorted((trained.data / "images").iterdir())[1]
+    addresses = [f"memory://me:hunter2@far/{name}" for name in ("a.png", "bad.png", "gone.png")]
+    system.pipe("/me:hunter2@far/a.png", image.read_bytes())
+    system.pipe("/me:hunter2@far/bad.png", b"no picture")
+    common: dict[str, Any] = {"device": "cpu", "formats": ["coco,csv,yolo"], "score_thresh": 0.1}
+    try:
+        result = predict(trained.best, addresses, tmp_path / "out", **common)
+        again = predict(trained.best, addresses[:1], result.output, resume=True, **common)
+    finally:
+        system.rm("/me:hunter2@far", recursive=True)
+    said = capsys.readouterr().err
+    assert "memory://***@far/bad.png: not a picture that can be read" in said
+    assert [row["file"] for row in again.rows()] == ["memory://***@far/a.png"]
+    assert [path.name for path in result.output.glob("*.png")] == ["a.png"]
+    written = [path.read_bytes() for path in result.output.rglob("*") if path.is_file()]
+    assert "hunter2" not in said
+    assert all(b"hunter2" not in content for content in written)
+
+
+def test_pictures_with_boxes_are_not_looked_at_again(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder that is written lies in the one that is read, as where both names are left out."""
+    make_pictures(tmp_path, "a.jpg", "b.png")
+    monkeypatch.chdir(tmp_path)
+    for resume in (False, True, False):
+        result = predict(trained.best, ["."], device="cpu", quiet=True, resume=resume)
+        assert sorted(row["file"] for row in result.rows()) == ["a.jpg", "b.png"]
+
+
+def test_a_line_is_one_line_whatever_a_file_is_called(
+    trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pictures(tmp_path, "a.png")
+    (tmp_path / "x\ny.png").write_bytes(b"no picture")
+    predict(trained.best, [str(tmp_path)], tmp_path / "o", pictures=False, device="cpu", score_thresh=0.9)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"{tmp_path}/x\\ny.png: not a picture")
+
+
+def test_how_many_are_left_when_it_is_stopped(trained: Any, tmp_path: Path) -> None:
+    """Rows of other pictures in the folder do not count."""
+    images = [str(path) for path in sorted((trained.data / "images").iterdir())]
+    common: dict[str, Any] = {"device": "cpu", "quiet": True, "pictures": False}
+    predict(trained.best, images[:5], tmp_path / "out", **common)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("foveal.verbs.predict.StopSignals", Stopped)
+        with pytest.raises(Interrupted, match="stopped with 3 of 3 still to do"):
+            predict(trained.best, images[5:], tmp_path / "out", resume=True, **common)
+    assert len(rows_of(tmp_path / "out")) == 5
+
+
+class Stopped(StopSignals):
+    """Ctrl-C came before the first picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = 2
+
+
+def test_the_command_and_the_function_have_the_same_defaults() -> None:
+    command, function = signature(foveal.cli.predict.predict).parameters, signature(predict).parameters
+    other = {"batch": "batch_size", "tile": "tiles"}
+    for name, option in command.items():
+        default = function[other.get(name, name)].default
+        assert (option.default if name != "formats" else (option.default,)) == (
+            default if name != "output" else Path(default)
+        ), name
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"), [(0.01234, "0.0123 a second"), (12.34, "12.3 a second"), (4321.9, "4,322 a second")]
+)
+def test_rates_are_numbers_that_people_read(rate: float, said: str) -> None:
+    assert a_second(rate) == said
 
 
 # ---------------------------------------------------------------- videos

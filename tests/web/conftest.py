@@ -14,34 +14,24 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import torch
 
 from foveal.errors import UsageError
 from foveal.page.files import CONTENT_TYPES, INDEX, page_files
 from foveal.page.wasm_runtime import wasm_runtime
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 NO_PICTURE = b"no picture"
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA])
-        yield chromium
-        chromium.close()
-
-
 @contextmanager
-def served(answer: Callable[[str, str, bytes], Answer]) -> Iterator[str]:
-    """Address of a server on this machine that gives ``answer(method, path with query, body)``."""
+def served(
+    answer: Callable[[str, str, bytes], Answer], headers: dict[str, str] | None = None
+) -> Iterator[str]:
+    """Address of a server on this machine that gives ``answer(method, path with query, body)``.
+
+    headers: sent with every answer.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -54,7 +44,8 @@ def served(answer: Callable[[str, str, bytes], Answer]) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, kind, content = answer(self.command, unquote(self.path.lstrip("/")), body)
             self.send_response(status)
-            self.send_header("Content-Type", kind)
+            for name, value in {"Content-Type": kind, **(headers or {})}.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -110,7 +101,8 @@ class StandIn:
 
     def model(self) -> dict[str, Any]:
         return {
-            "name": "stand-in", "classes": self.classes, "thresholds": self.thresholds, "score_thresh": 0.05,
+            "name": "stand-in", "classes": self.classes, "ids": [7 + place for place in range(len(self.classes))],
+            "thresholds": self.thresholds, "score_thresh": 0.05,
             "canvas": {"height": 96, "width": 128}, "version": "0.1.0", "licence": None, "sha256": "ab" * 32,
             "backend": "none", "precision": "fp32",
         }  # fmt: skip
@@ -133,20 +125,9 @@ def files_of(folder: Path) -> Callable[[str, str, bytes], Answer]:
 
 
 @pytest.fixture(scope="session")
-def onnx_model(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def onnx_model(onnx_export: Any) -> Path:
     """The tiny model of ``trained`` as an ONNX file."""
-    from foveal.checkpoint.format import load_checkpoint
-    from foveal.export.graph import detection_graph
-    from foveal.export.header import exported_header
-    from foveal.export.onnx_file import onnx_file
-    from foveal.runtime.model_file import load_inference
-
-    checkpoint = load_checkpoint(trained.best)
-    facts = {"format": "onnx", "precision": "fp32", "licence": "CC0-1.0"}
-    header = exported_header(checkpoint.header, trained.best, facts)
-    path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
-    with torch.random.fork_rng():
-        path.write_bytes(onnx_file(detection_graph(load_inference(checkpoint, trained.best)), header))
+    path: Path = onnx_export.output
     return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.web.conftest import Answer, files_of, served
 from tests.web.test_page import until
 
 from foveal.data.shapes import make_shapes
+from foveal.page.files import security_policy
 from foveal.runtime.model_file import canvas_of, open_model
 from foveal.runtime.pictures import place_picture
 from foveal.runtime.predictor import Predictor
@@ -190,7 +192,7 @@ def test_a_site_that_is_not_whole_says_so(
 
     def answer(method: str, asked: str, body: bytes) -> Answer:
         status, kind, content = plain(method, asked, body)
-        if asked != path:
+        if asked.split("?")[0] != path:
             return status, kind, content
         return (404, "text/plain", b"") if change is None else (status, kind, change(content))
 
@@ -200,3 +202,79 @@ def test_a_site_that_is_not_whole_says_so(
         page.wait_for_selector("#alert:not([hidden])")
         assert text in page.inner_text("#alert")
         page.close()
+
+
+def test_a_site_that_is_not_whole_leaves_no_thread_behind_for_each_try(browser: Any, site: Path) -> None:
+    plain = files_of(site)
+    with served(
+        lambda *asked: (404, "text/plain", b"") if asked[1].startswith("model.onnx") else plain(*asked)
+    ) as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector("#alert:not([hidden])")
+        file = {"name": "a.png", "mimeType": "image/png", "buffer": png(np.zeros((4, 4, 3), np.uint8))}
+        page.set_input_files("#choose", [file] * 3)
+        until(page, "document.querySelectorAll('#strip button[data-state=failed]').length === 3")
+        assert page.workers == []
+        page.close()
+
+
+def test_any_static_host_will_do(browser: Any, site: Path, pictures: list[Array]) -> None:
+    """Under a path of its own, with types that a host does not know, and with the policy on every file."""
+    plain = files_of(site)
+
+    def answer(method: str, path: str, body: bytes) -> Answer:
+        if not path.startswith("a/b/"):
+            return 404, "text/plain", b""
+        status, kind, content = plain(method, path.removeprefix("a/b/"), body)
+        return status, "application/octet-stream" if path.endswith(".wasm") else kind, content
+
+    with served(answer, {"Content-Security-Policy": security_policy("browser")}) as address:
+        page = browser.new_page()
+        seen: list[str] = []
+        page.on("pageerror", lambda error: seen.append(str(error)))
+        page.on(
+            "request", lambda request: request.url.startswith(f"{address}a/b/") or seen.append(request.url)
+        )
+        page.goto(f"{address}a/b/")
+        until(page, "!document.querySelector('#about').hidden")
+        file = {"name": "a.png", "mimeType": "image/png", "buffer": png(pictures[0])}
+        page.set_input_files("#choose", [file])
+        page.wait_for_selector("#stage[data-state=done]")
+        assert seen == []
+        page.close()
+
+
+def test_opened_as_a_file_it_says_what_it_needs(browser: Any, site: Path) -> None:
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    until(page, "getComputedStyle(document.querySelector('.late')).visibility === 'visible'")
+    text = " ".join(page.inner_text("#model-line").split())
+    assert text.endswith(
+        "the page was opened as a file: it needs a server, such as python3 -m http.server in its folder."
+    )
+    page.close()
+
+
+def test_a_model_that_the_browser_kept_of_an_earlier_site_is_not_taken(
+    browser: Any, site: Path, tmp_path: Path
+) -> None:
+    later = tmp_path / "site"
+    shutil.copytree(site, later)
+    now = [site]
+    kept = {"Cache-Control": "max-age=3600"}
+    with served(lambda *asked: files_of(now[0])(*asked), kept) as address:
+        context = browser.new_context()
+        for length in ((site / "model.onnx").stat().st_size, 10):
+            page = context.new_page()
+            page.goto(address)
+            page.wait_for_selector("#about:not([hidden])" if length > 10 else "#alert:not([hidden])")
+            # The later site's model is none: that it is refused shows that it was fetched.
+            said = page.inner_text("#alert") if length == 10 else ""
+            page.close()
+            description = json.loads((later / "model.json").read_text())
+            (later / "model.json").write_text(json.dumps({**description, "bytes": 10, "sha256": "cd" * 32}))
+            (later / "model.onnx").write_bytes(b"0123456789")
+            now[0] = later
+        context.close()
+    assert said.startswith("The model failed here:")

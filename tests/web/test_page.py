@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.web.conftest import NO_PICTURE, StandIn, said, served
+from tests.web.conftest import NO_PICTURE, Answer, StandIn, said, served
 
 pytestmark = pytest.mark.browser
 EVIL = [
@@ -159,6 +159,37 @@ def test_threshold_and_classes_filter_without_a_new_request(browser: Any) -> Non
         assert server.asked == asked
 
 
+def test_one_threshold_for_all_classes_is_the_sliders(browser: Any) -> None:
+    with opened(browser, StandIn(PLAIN, found(PLAIN), thresholds=dict.fromkeys(PLAIN, 0.85))) as page:
+        look(page, picture())
+        assert page.input_value("#threshold") == "0.85"
+        assert not page.is_visible("#own-thresholds-row")
+        assert listed(page) == PLAIN
+
+
+def test_a_score_at_the_threshold_is_not_over_it_as_in_python(browser: Any) -> None:
+    # What single precision makes of 0.3 is a little more than what double precision makes of it.
+    at = {"box": [1.0, 1.0, 9.0, 9.0], "score": float(np.float32(0.3)), "label": 0, "name": "Platelets"}
+    with opened(browser, StandIn(PLAIN, [at])) as page:
+        look(page, picture())
+        assert listed(page) == []
+
+
+def test_tags_leave_a_crowded_picture_to_be_seen(browser: Any) -> None:
+    place = np.random.default_rng(0)
+    rows = [
+        {"box": [x, y, x + 6, y + 6], "score": 0.9, "label": 2, "name": "WBC"}
+        for x, y in place.uniform(0, [90, 70], (200, 2)).tolist()
+    ]
+    grey = io.BytesIO()
+    Image.new("RGB", (WIDTH, HEIGHT), (128, 128, 128)).save(grey, "PNG")
+    with opened(browser, StandIn(PLAIN, rows), viewport={"width": 390, "height": 800}) as page:
+        look(page, {"name": "grey.png", "mimeType": "image/png", "buffer": grey.getvalue()})
+        page.wait_for_timeout(300)
+        shot = np.asarray(Image.open(io.BytesIO(page.locator("#picture").screenshot())).convert("RGB"))
+        assert (np.abs(shot.astype(int) - 128).max(axis=2) < 20).mean() > 0.3
+
+
 def test_boxes_are_drawn_where_they_are_in_the_colours_of_their_classes(browser: Any) -> None:
     box = {"box": [20.0, 20.0, 80.0, 60.0], "score": 0.9, "label": 2, "name": "WBC"}
     grey = io.BytesIO()
@@ -197,6 +228,97 @@ def test_a_click_on_a_box_chooses_the_smallest_and_again_nothing(browser: Any) -
 
 
 # ---------------------------------------------------------------- hands, eyes and ears
+
+
+def zoom_of(page: Any) -> float:
+    return float(page.inner_text("#zoom-value").removesuffix("\u00d7"))
+
+
+def test_the_wheel_scrolls_until_it_is_asked_to_zoom(browser: Any) -> None:
+    with opened(browser, StandIn(PLAIN, found(PLAIN)), viewport={"width": 700, "height": 500}) as page:
+        look(page, picture())
+        page.hover("#picture")
+        page.mouse.wheel(0, 100)
+        until(page, "scrollY > 0")
+        assert zoom_of(page) == 1
+        page.hover("#picture")
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, -100)
+        page.keyboard.up("Control")
+        until(page, "document.querySelector('#zoom-value').textContent !== '1\u00d7'")
+        before = zoom_of(page)
+        page.mouse.wheel(0, -100)  # near the picture already: without Ctrl, too
+        until(
+            page, "before => parseFloat(document.querySelector('#zoom-value').textContent) > before", before
+        )
+
+
+def test_two_fingers_zoom_and_one_then_moves(browser: Any) -> None:
+    options = {"viewport": {"width": 390, "height": 800}, "has_touch": True}
+    with opened(browser, StandIn(PLAIN, found(PLAIN)), **options) as page:
+        look(page, picture())
+        box = page.locator("#picture").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        touches = page.context.new_cdp_session(page)
+
+        def touch(kind: str, *gaps: float) -> None:
+            points = [{"x": x + gap, "y": y, "id": place} for place, gap in enumerate(gaps)]
+            touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        touch("touchStart", -20, 20)
+        touch("touchMove", -60, 60)
+        touch("touchEnd")
+        until(page, "parseFloat(document.querySelector('#zoom-value').textContent) >= 2.9")
+        # Nothing was chosen on the way.
+        assert page.locator("#detections [aria-selected=true]").count() == 0
+
+
+def test_the_right_button_neither_moves_nor_sticks(browser: Any) -> None:
+    with opened(browser, StandIn(PLAIN, found(PLAIN))) as page:
+        look(page, picture())
+        page.evaluate("""() => {
+          window.begun = 0;
+          document.querySelector("#picture").setPointerCapture = () => { window.begun++; };
+        }""")
+        page.click("#picture", button="right")
+        assert page.evaluate("window.begun") == 0
+        page.click("#picture")
+        assert page.evaluate("window.begun") == 1
+
+
+def test_focus_stays_where_the_next_press_is_wanted(browser: Any) -> None:
+    focused = "document.activeElement.id"
+    server = StandIn(PLAIN, found(PLAIN), refusals=[said({"error": "broken"}, 500)])
+    with opened(browser, server) as page:
+        look(page, picture())
+        page.click("#again")
+        page.wait_for_selector("#stage[data-state=done]")
+        assert page.evaluate(focused) == "picture"
+        page.click("#zoom-in")
+        assert page.get_attribute("#zoom-fit", "aria-disabled") == "false"
+        page.click("#zoom-fit")
+        assert page.get_attribute("#zoom-fit", "aria-disabled") == "true"
+        assert page.evaluate(focused) == "zoom-fit"
+        page.focus("#zoom-in")
+        for _ in range(12):
+            page.keyboard.press("Enter")
+        assert page.get_attribute("#zoom-in", "aria-disabled") == "true"
+
+
+def test_at_twice_the_size_nothing_is_cut_off(browser: Any) -> None:
+    # A browser's zoom of 200 % halves the pixels that a page has.
+    with opened(browser, StandIn(PLAIN, found(PLAIN)), viewport={"width": 640, "height": 400}) as page:
+        look(page, picture("a.png"), picture("b.png"))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 640
+        for name in ("choose", "zoom-in", "picture", "threshold", "detections", "download-picture"):
+            page.focus(f"#{name}")
+            assert page.evaluate(
+                """id => {
+                  const box = document.getElementById(id).getBoundingClientRect();
+                  return box.left >= 0 && box.right <= innerWidth && box.top < innerHeight && box.bottom > 0;
+                }""",
+                name,
+            )
 
 
 def test_everything_can_be_done_with_the_keyboard(browser: Any) -> None:
@@ -348,8 +470,61 @@ def test_the_camera_takes_a_picture(browser: Any) -> None:
         page.wait_for_selector("#stage[data-state=done]")
         assert page.inner_text("#picture-name") == "camera-1.png"
         assert not page.is_visible("#camera")
+        assert page.evaluate("document.activeElement.id") == "open-camera"
         assert page.evaluate("document.querySelector('#camera-video').srcObject") is None
         assert b"\x89PNG" in server.bodies[0]
+
+
+def test_the_camera_is_opened_once_however_often_it_is_asked_for(browser: Any) -> None:
+    with opened(browser, StandIn(PLAIN, found(PLAIN)), permissions=["camera"]) as page:
+        page.evaluate("""() => {
+          window.opened = 0;
+          const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+          navigator.mediaDevices.getUserMedia = wanted => { window.opened++; return open(wanted); };
+          const button = document.querySelector("#open-camera");
+          button.click();
+          button.click();
+        }""")
+        until(page, "document.querySelector('#camera-video').videoWidth > 0")
+        page.evaluate("""() => {
+          document.querySelector("#take").click();
+          document.querySelector("#take").click();
+        }""")
+        page.wait_for_selector("#stage[data-state=done]")
+        assert page.evaluate("window.opened") == 1
+        assert page.locator("#strip li").count() == 1
+
+
+def test_a_camera_that_is_refused_says_what_to_do(browser: Any) -> None:
+    with opened(browser, StandIn(PLAIN, [])) as page:
+        page.evaluate("""() => {
+          const refuse = () => Promise.reject(new DOMException("", "NotAllowedError"));
+          navigator.mediaDevices.getUserMedia = refuse;
+        }""")
+        page.click("#open-camera")
+        page.wait_for_selector("#alert:not([hidden])")
+        assert "Allow it in the browser's settings" in page.inner_text("#alert")
+        page.evaluate("""() => {
+          document.querySelector("#alert").hidden = true;
+          document.querySelector("#open-camera").click();
+        }""")
+        page.wait_for_selector("#alert:not([hidden])")  # it is asked again
+
+
+def test_many_pictures_are_not_decoded_at_once(browser: Any) -> None:
+    with opened(browser, StandIn(PLAIN, found(PLAIN))) as page:
+        page.evaluate("""() => {
+          [window.now, window.most, window.all] = [0, 0, 0];
+          const decode = window.createImageBitmap.bind(window);
+          window.createImageBitmap = async (...given) => {
+            window.all++;
+            window.most = Math.max(window.most, ++window.now);
+            try { return await decode(...given); } finally { window.now--; }
+          };
+        }""")
+        page.set_input_files("#choose", [picture(f"{place}.png") for place in range(12)])
+        until(page, "window.all >= 13")
+        assert page.evaluate("window.most") <= 2  # the one on the stage, and one for the row
 
 
 # ---------------------------------------------------------------- ways out
@@ -371,10 +546,10 @@ def test_the_json_is_coco_and_holds_what_is_shown(browser: Any, tmp_path: Path) 
     ]
     assert [category["name"] for category in content["categories"]] == PLAIN
     assert [(row["image_id"], row["category_id"]) for row in content["annotations"]] == [
-        (1, 0),
-        (1, 2),
-        (2, 0),
-        (2, 2),
+        (1, 7),
+        (1, 9),
+        (2, 7),
+        (2, 9),
     ]
     assert content["annotations"][1]["bbox"] == [25.0, 4.0, 20.0, 16.0]
     assert content["info"]["thresholds"] == dict.fromkeys(PLAIN, 0.85)
@@ -466,6 +641,22 @@ def test_a_server_that_has_gone(browser: Any) -> None:
         page.context.set_offline(False)
         page.click("#again")
         page.wait_for_selector("#stage[data-state=done]")
+
+
+def test_a_page_without_one_of_its_parts_says_so(browser: Any) -> None:
+    server = StandIn(PLAIN, [])
+
+    def answer(method: str, path: str, body: bytes) -> Answer:
+        return (404, "text/plain", b"") if path == "palette.json" else server(method, path, body)
+
+    with served(answer) as address:
+        page = browser.new_page()
+        page.goto(address)
+        until(
+            page,
+            "document.querySelector('#model-line').textContent.startsWith('A part of this page did not')",
+        )
+        page.close()
 
 
 def test_a_server_that_was_not_ready_is_asked_again_with_the_next_picture(browser: Any) -> None:

@@ -61,6 +61,21 @@ def test_it_is_brought_once_and_then_kept(npm: Path, tmp_path: Path) -> None:
     assert "--ignore-scripts" in calls[0]
 
 
+def test_a_cache_that_cannot_be_written_is_done_without(npm: Path, tmp_path: Path) -> None:
+    install(npm, f'/bin/cp {archive(tmp_path / "package.tgz", CONTENTS)} "$4/"')
+    (tmp_path / "cache").write_text("a file in the folder's place")
+    assert room.wasm_runtime()["onnxruntime.wasm"] == CONTENTS["ort-wasm-simd-threaded.wasm"]
+    assert (tmp_path / "cache").read_text() == "a file in the folder's place"
+
+
+def test_it_is_said_before_npm_is_called_and_not_when_it_is_not(npm: Path, tmp_path: Path) -> None:
+    install(npm, f'/bin/cp {archive(tmp_path / "package.tgz", CONTENTS)} "$4/"')
+    said: list[bool] = []
+    for _ in range(2):
+        room.wasm_runtime(before_fetching=lambda: said.append(room.cache_folder().exists()))
+    assert said == [False]
+
+
 def test_a_damaged_cache_is_brought_anew(npm: Path, tmp_path: Path) -> None:
     package = archive(tmp_path / "package.tgz", CONTENTS)
     install(npm, f'/bin/cp {package} "$4/"')

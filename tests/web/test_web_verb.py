@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from foveal.verbs import web as verb
 def without_npm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Something in the place of the runtime, which these tests do not run."""
     files = dict.fromkeys(SITE_NAMES.values(), b"runtime")
-    monkeypatch.setattr(verb, "wasm_runtime", lambda: files)
+    monkeypatch.setattr(verb, "wasm_runtime", lambda before_fetching: files)
 
 
 def test_the_site_holds_the_model_and_what_the_page_must_know(
@@ -72,6 +73,38 @@ def test_what_cannot_be_a_site_is_refused(onnx_model: Path, without_npm: None, t
     with pytest.raises(DataError, match="PNG, JPEG or WebP"):
         verb.web(onnx_model, site, [tmp_path / "a.tif"])
     assert not site.exists()
+
+
+@pytest.mark.parametrize("output", [".", "..", "/", "a/.."])
+def test_a_site_needs_a_folder_of_its_own(
+    onnx_model: Path, without_npm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="name a new one, such as -o site"):
+        verb.web(onnx_model, Path(output), quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_too_large_for_a_browser_is_refused(
+    onnx_model: Path, without_npm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verb, "LARGEST_MODEL", 1 << 20)
+    with pytest.raises(UsageError, match=r"over the 1 MB that a browser runs; export it with --fp16"):
+        verb.web(onnx_model, tmp_path / "site", quiet=True)
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize(
+    ("export", "precision", "licence"),
+    [({"precision": "fp16", "licence": "MIT"}, "fp16", "MIT"), ({}, "fp32", None), ("odd", "fp32", None)],
+)
+def test_precision_and_licence_are_those_of_the_file(
+    onnx_model: Path, export: object, precision: str, licence: str | None
+) -> None:
+    file, content = verb.read_model(onnx_model)
+    header = replace(file.header, facts={"export": export})
+    said = verb.description(file._replace(header=header), content)
+    assert (said["precision"], said["licence"]) == (precision, licence)
 
 
 def test_a_full_disk_leaves_nothing(

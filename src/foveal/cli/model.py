@@ -1,14 +1,25 @@
-"""Training and what comes after: train, evaluate, predict, report."""
+"""Training and what comes after: train, evaluate, report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from foveal.cli import early
-from foveal.cli.options import Backend, Calibration, Device, LabelledSet, Overlap, Overrides, Precision, Tile
+from foveal.cli.options import (
+    AnyModel,
+    Backend,
+    Calibration,
+    Device,
+    LabelledSet,
+    Overlap,
+    Overrides,
+    Part,
+    Precision,
+    Tile,
+)
 from foveal.cli.program import app
 from foveal.errors import UsageError
 from foveal.exits import loading
@@ -65,14 +76,9 @@ def train(
 
 @app.command()
 def evaluate(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="best.safetensors of a run, or what was exported from it")
-    ],
+    checkpoint: AnyModel,
     data: LabelledSet = None,
-    part: Annotated[
-        Literal["train", "val", "test"] | None,
-        typer.Option(help="part of that data; default: val, else what there is"),
-    ] = None,
+    part: Part = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file to write")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 4,
     device: Device = "auto",

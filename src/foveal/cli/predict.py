@@ -8,21 +8,19 @@ from typing import Annotated
 import typer
 
 from foveal.cli import early
-from foveal.cli.options import Backend, Calibration, Device, Overlap, Precision, Tile
+from foveal.cli.options import AnyModel, Backend, Calibration, Device, Overlap, Precision, ScoreThresh, Tile
 from foveal.cli.program import app
 from foveal.exits import loading
 
 
 @app.command()
 def predict(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="best.safetensors of a run, or what was exported from it")
-    ],
+    checkpoint: AnyModel,
     sources: Annotated[
         list[str], typer.Argument(help="pictures, videos, folders, globs, addresses (s3://...)")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="folder to write")] = Path("predictions"),
-    score_thresh: Annotated[float | None, typer.Option(min=0, max=1, help="one threshold for all")] = None,
+    score_thresh: ScoreThresh = None,
     everything: Annotated[bool, typer.Option("--all", help="every detection of the model")] = False,
     pictures: Annotated[
         bool | None, typer.Option("--pictures/--no-pictures", help="write pictures and videos with boxes")
@@ -41,7 +39,8 @@ def predict(
     tile: Tile = None,
     overlap: Overlap = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="pictures together; default: 8 on a GPU, else 1")
+        int | None,
+        typer.Option("--batch", "--batch-size", min=1, help="pictures together; default: 8 on a GPU, else 1"),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="threads that read ahead; with --cluster: processes that detect")

@@ -44,6 +44,10 @@ def serve(
     access_log: Annotated[
         bool, typer.Option("--access-log", help="a line on stderr for every request")
     ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="name that a proxy on this machine asks by; repeat"),
+    ] = None,
 ) -> None:
     """A page to drop pictures on, POST /v1/detect, and the Open Inference Protocol v2."""
     early.checkpoint(model)
@@ -53,7 +57,7 @@ def serve(
     try:
         verb(
             model, host, port, name, score_thresh, device, backend, precision, calibration, tile, overlap,
-            threads, batch, wait_ms, queue, decoders, cors or (), access_log,
+            threads, batch, wait_ms, queue, decoders, cors or (), access_log, allow_host or (),
         )  # fmt: skip
     except Interrupted as stopped:
         # Python would free every module first, and wait for a pass of the network: seconds on a busy machine.

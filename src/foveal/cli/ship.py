@@ -46,6 +46,8 @@ def export(
     """Write a model that runs elsewhere, after the same detections and AP as torch's; exit code 4 where not."""
     early.checkpoint(checkpoint)
     early.labelled(data)
+    folders = [str(calibration)] if calibration is not None else []
+    early.pictures(folders if pictures.isdecimal() else [pictures, *folders])
     with loading():
         from foveal.verbs.export import export as verb
 

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 from foveal.cluster.start import Cluster
 from foveal.cluster.worker import Detector, Work
 from foveal.errors import UsageError
+from foveal.runtime.exported import is_exported
 from foveal.runtime.journal import Row, error_row
 from foveal.runtime.read_ahead import POLL, Stop
-from foveal.runtime.remote import is_remote
+from foveal.runtime.remote import is_remote, public_name
 
 PATIENCE = 120.0
 """Seconds without a picture after which the job is given up."""
@@ -67,7 +68,8 @@ def detect_on_cluster(
         if stopped() or not left:
             return
     for file in left.values():
-        yield Answer(error_row(file, f"{file}: the worker died over it, {RETRIES + 2} times"), 0.0, "")
+        died = f"{public_name(file)}: the worker died over it, {RETRIES + 2} times"
+        yield Answer(error_row(file, died), 0.0, "")
 
 
 def _blocks(
@@ -114,9 +116,14 @@ def _pipeline(cluster: Cluster, left: dict[int, str], work: Work, size: int) -> 
     context.enable_progress_bars = False
     # A block whose worker died too often is looked at again, picture by picture.
     context.max_errored_blocks = -1
-    items = [{"number": number, "file": file, "path": _absolute(file)} for number, file in left.items()]
+    # Names as JSON, in which those that are no UTF-8 can be written.
+    items = [
+        {"number": number, "names": json.dumps([file, _absolute(file)])} for number, file in left.items()
+    ]
     blocks = math.ceil(len(items) / size)
-    on_gpu: dict[str, Any] = {"num_gpus": 1} if cluster.gpus and work.options["device"] != "cpu" else {}
+    workers = min(cluster.workers, blocks)
+    share = gpu_share(cluster.gpus, workers) if work.on_gpu else 0
+    on_gpu: dict[str, Any] = {"num_gpus": share} if share else {}
     with warnings.catch_warnings():
         # max_task_retries has no named parameter yet; the form that takes it goes in Ray 2.64.
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
@@ -124,13 +131,18 @@ def _pipeline(cluster: Cluster, left: dict[int, str], work: Work, size: int) -> 
             Detector,
             fn_constructor_args=(work,),
             # One block at a time each: those that wait behind one that kills its worker would fail with it.
-            compute=ActorPoolStrategy(size=min(cluster.workers, blocks), max_tasks_in_flight_per_actor=1),
+            compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
             batch_size=None,
             num_cpus=1,
             max_restarts=-1,
             max_task_retries=RETRIES,
             **on_gpu,
         )
+
+
+def gpu_share(gpus: int, workers: int) -> float:
+    """GPUs that each worker asks for, so that all of them find room: one, or a part of one; 0 without any."""
+    return 1 / math.ceil(workers / gpus) if gpus else 0.0
 
 
 def _tell_apart(error: BaseException) -> None:
@@ -155,12 +167,19 @@ def _absolute(file: str) -> str:
 def work_for(
     cluster: Cluster, model: Path, options: dict[str, Any], limits: dict[str, float], batch_size: int
 ) -> Work:
-    """How the workers detect. The model's files go to those of another machine through Ray."""
+    """How the workers detect. The model's files go to those of another machine through Ray.
+
+    options: of ``Predictor``; pictures to calibrate on are read by the workers.
+    """
     threads = max(1, (os.cpu_count() or 1) // cluster.workers) if cluster.is_local else 1
-    plain = Work(os.path.abspath(model), options, limits, batch_size, threads)
+    examples = options.get("calibration")
+    options = {**options, "calibration": examples and [_absolute(str(picture)) for picture in examples]}
+    # What is no checkpoint runs on processors alone, and so do other programs than torch.
+    on_gpu = not is_exported(model) and options["backend"] in ("auto", "torch") and options["device"] != "cpu"
+    plain = Work(os.path.abspath(model), options, limits, batch_size, threads, on_gpu)
     if cluster.is_local:
         return plain
-    files = [model, model.with_suffix(".bin")] if model.suffix == ".xml" else [model]
+    files = [model, model.with_suffix(".bin")] if model.suffix.lower() == ".xml" else [model]
     content = cluster.ray.put({file.name: file.read_bytes() for file in files})
     # In a list, so that Ray hands over the reference: a worker that is started anew asks for it again.
     return plain._replace(model=model.name, content=[content])

@@ -48,6 +48,10 @@ def ray_cluster(address: str | None, workers: int | None) -> Iterator[Cluster]:
     cannot be reached, or has too few CPUs.
     """
     check_ray()
+    if (
+        address == "local"
+    ):  # Ray's word for a new one on this machine, which must not listen to the outside either
+        address = None
     cpus = os.cpu_count() or 1
     folder = None
     os.environ.update(QUIET)

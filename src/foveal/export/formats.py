@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -57,7 +58,8 @@ def files_of(form: Form, place: Path) -> list[Path]:
     """Every file of an export under that name, in the order of writing: what others need comes first."""
     if form.format == "triton":
         return [place / "1" / "model.onnx", place / "config.pbtxt"]
-    script = [place.with_name(f"{place.stem}_decode.py")] if form.raw else []
+    name = re.sub(r"\W", "_", place.stem)  # such as Python can import
+    script = [place.with_name(f"decode_{name}.py")] if form.raw else []
     weights = [place.with_suffix(".bin")] if form.format == "openvino" else []
     return [*script, *weights, place]
 
@@ -100,7 +102,7 @@ def write_form(
     file, config = files_of(form, place)
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
-    config.write_text(triton_config(place.name, header, graph.model.detections_per_img), encoding="utf-8")
+    config.write_text(triton_config(header, graph.model.detections_per_img), encoding="utf-8")
 
 
 def _quantised(form: Form, model: Any, examples: Sequence[Tensor]) -> Any:

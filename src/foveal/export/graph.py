@@ -72,8 +72,3 @@ class RawGraph(DetectionGraph):
 def onnx_graph(graph: DetectionGraph) -> bytes:
     """ONNX file of a graph, without metadata. UsageError where the network cannot be written as one."""
     return write_onnx(graph, EXAMPLE_PICTURES, picture_sizes(), [INPUT], graph.output_names)
-
-
-def detection_graph(model: InferenceModel) -> bytes:
-    """``onnx_graph`` of the whole model."""
-    return onnx_graph(DetectionGraph(model))

@@ -57,8 +57,10 @@ def without_folders(value: Any) -> Any:
 def golden_table(policy: dict[str, Any]) -> list[list[int]]:
     """50 rows of a picture's height and width, and its own on the canvas: for whoever writes the rule again."""
     canvas = int(policy["height"]), int(policy["width"])
+    # Sides that come to 2.5 pixels: half to even makes 2 of them, half up 3.
+    halves = [(2 * canvas[0], 5), (5, 2 * canvas[1])]
     pairs = [(h, w) for h in GOLDEN_SIDES for w in GOLDEN_SIDES]
-    chosen = pairs[:: len(pairs) // GOLDEN_SIZES]
+    chosen = halves + pairs[:: len(pairs) // GOLDEN_SIZES][: GOLDEN_SIZES - len(halves)]
     return [[h, w, *scaled_size(fit_letterbox(h, w, canvas))] for h, w in chosen]
 
 

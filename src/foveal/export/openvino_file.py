@@ -17,7 +17,7 @@ def openvino_model(graph: bytes) -> Any:
 
 def write_openvino(model: Any, header: CheckpointHeader, path: Path, fp16: bool = False) -> None:
     """Write ``path`` (``.xml``) and its ``.bin``. model: as ``openvino_model`` gives it. fp16: weights in half the
-    bytes; arithmetic stays in float32.
+    bytes; arithmetic stays in float32. OSError where they cannot be written.
     """
     import openvino
 
@@ -26,5 +26,8 @@ def write_openvino(model: Any, header: CheckpointHeader, path: Path, fp16: bool 
         del model.get_rt_info()[key]
     model.set_rt_info(header_text(header), [HEADER])
     model.set_rt_info(UNSEALED, [SEAL])
-    openvino.save_model(model, path, compress_to_fp16=fp16)
+    try:
+        openvino.save_model(model, path, compress_to_fp16=fp16)
+    except RuntimeError as error:  # "iostream error", of a full disk
+        raise OSError(None, "OpenVINO could not write it") from error
     path.write_bytes(seal(path.read_bytes(), path.with_suffix(".bin").read_bytes()))

@@ -18,6 +18,10 @@ BATCHES = (1, 3, 8)
 SMALLEST_SIDE = 2 * STRIDE_MULTIPLE
 
 
+class NothingFoundError(Exception):
+    """Neither side has a detection on any picture: that is no comparison."""
+
+
 class Parity(NamedTuple):
     """What one comparison gave."""
 
@@ -25,8 +29,8 @@ class Parity(NamedTuple):
     batch: int
     pictures: int
     agreement: Agreement
-    worst: int
-    """Place of the picture that differs most."""
+    worst: slice
+    """Places of the batch that holds the picture that differs most."""
 
 
 def canvases(canvas: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -54,7 +58,7 @@ def compare_runs(
     """One ``Parity`` for each size of batch; torch goes picture by picture, once.
 
     images: [1, 3, H, W] each, of one canvas. step: told how many pictures have been looked at.
-    ValueError where there is no detection on either side.
+    NothingFoundError where there is no detection on either side.
     """
     expected = []
     for image in images:
@@ -67,9 +71,13 @@ def compare_runs(
             found += lists_of(exported(torch.cat(list(part))))
             step(len(part))
         pairs = list(zip(found, expected, strict=True))
-        agreement = compare_all(pairs, tolerance, limits)
+        try:
+            agreement = compare_all(pairs, tolerance, limits)
+        except ValueError as error:
+            raise NothingFoundError(str(error)) from error
         canvas = (images[0].shape[2], images[0].shape[3])
-        yield Parity(canvas, size, len(images), agreement, _worst(pairs, tolerance, limits))
+        first = _worst(pairs, tolerance, limits) // size * size
+        yield Parity(canvas, size, len(images), agreement, slice(first, first + size))
 
 
 def lists_of(found: BatchDetections) -> list[Found]:

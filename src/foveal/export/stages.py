@@ -15,7 +15,9 @@ from foveal.types import BatchDetections, Candidates
 
 DRIFT = 1e-4
 """Difference of a map, as a share of its largest value, that float arithmetic in another order does not make."""
-STAGES = ("backbone", "neck", "class logits", "deltas", "decoded candidates", "NMS")
+MAPS = ("backbone", "neck", "class logits", "deltas")
+LISTS = ("decoded candidates", "NMS")
+STAGES = (*MAPS, *LISTS)
 
 
 class StageGraph(DetectionGraph):
@@ -68,7 +70,7 @@ def find_drift(graph: StageGraph, run: Run, images: Tensor, limits: Limits) -> l
     for stage, count in zip(STAGES, graph.counts, strict=True):
         part = slice(start, start + count)
         start += count
-        measure = _of_maps if stage in STAGES[:4] else _of_lists
+        measure = _of_maps if stage in MAPS else _of_lists
         found.append(Drift(stage, *measure(ours[part], theirs[part], limits)))
     return found
 
@@ -77,8 +79,8 @@ def _of_maps(ours: Sequence[Tensor], theirs: Sequence[Tensor], limits: Limits) -
     shares = [
         float((a - b).abs().max() / a.abs().max().clamp(min=1e-12)) for a, b in zip(ours, theirs, strict=True)
     ]
-    worst = max(shares)
-    return worst, not worst <= DRIFT
+    drifting = [share for share in shares if not share <= DRIFT]  # so that what is no number drifts
+    return max(drifting or shares), bool(drifting)
 
 
 def _of_lists(ours: Sequence[Tensor], theirs: Sequence[Tensor], limits: Limits) -> tuple[float, bool]:
@@ -101,9 +103,13 @@ def _picture(part: Sequence[Tensor], i: int, score_thresh: float) -> Found:
 
 
 def first_drift(stages: Sequence[Drift]) -> str:
-    """One sentence: the first stage that is off, or that none is."""
+    """One sentence: the first stage that is off, or how far every one is where none is off by itself."""
     for one in stages:
         if one.drifts:
-            unit = " px" if one.stage in STAGES[4:] else " of its largest value"
-            return f"the first stage that drifts is the {one.stage} ({one.difference:.1e}{unit} off)"
-    return "no stage drifts by itself: the differences add up"
+            return f"the first stage that drifts is the {one.stage} ({_size(one)} off)"
+    every = ", ".join(f"{one.stage} {_size(one)}" for one in stages)
+    return f"no stage drifts by itself ({every})"
+
+
+def _size(one: Drift) -> str:
+    return f"{one.difference:.1e}{' px' if one.stage in LISTS else ' of its largest value'}"

@@ -10,8 +10,8 @@ QUEUE_MICROSECONDS = 2000
 """How long a request waits for others."""
 
 
-def triton_config(name: str, header: CheckpointHeader, detections_per_img: int | None) -> str:
-    """The text of ``config.pbtxt``. name: of the model, which is its folder's."""
+def triton_config(header: CheckpointHeader, detections_per_img: int | None) -> str:
+    """The text of ``config.pbtxt``. It names no model: Triton then takes the folder's name, whatever that is."""
     most = -1 if detections_per_img is None else detections_per_img
     outputs = (
         ("boxes", "TYPE_FP32", f"[ {most}, 4 ]", ""),
@@ -24,7 +24,6 @@ def triton_config(name: str, header: CheckpointHeader, detections_per_img: int |
         for key, kind, dims, reshape in outputs
     )
     return f"""\
-name: {_quoted(name)}
 platform: "onnxruntime_onnx"
 max_batch_size: {MAX_BATCH}
 input [

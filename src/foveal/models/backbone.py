@@ -19,6 +19,7 @@ from foveal.models import variants
 from foveal.models.frozen_norm import apply_to_weights, freeze_batch_norm
 from foveal.models.norm_pairs import find_norm_pairs
 from foveal.models.pretrained import create_pretrained
+from foveal.models.same_padding import replace_same_padding
 
 RGB = tuple[float, float, float]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -56,6 +57,7 @@ class Backbone(nn.Module):
         whole = create_pretrained(name) if weights == "imagenet" else timm.create_model(name)
         self.strides = tuple(2**level for level in range(min_level, LAST_LEVEL + 1))
         self.body = _create_features(name, whole, self.strides)
+        replace_same_padding(self.body)
         if stride_in_1x1 and not variants.stride_in_1x1(self.body):
             raise UsageError(f"backbone {name} has no bottleneck blocks: stride_in_1x1 must be false")
         if pool_padding == "tensorflow" and not variants.pool_like_tensorflow(self.body):

@@ -6,11 +6,11 @@ from copy import deepcopy
 from typing import Any, TypeVar, cast
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from foveal.models.frozen_norm import NormedConv2d, apply_to_weights, freeze_batch_norm
 from foveal.models.norm_pairs import find_norm_pairs
+from foveal.models.same_padding import SameConv2d
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -39,5 +39,5 @@ def _make_plain(conv: NormedConv2d) -> None:
     """Turn it back into an ordinary convolution, with the weight it has been using."""
     weight, bias = conv.weight_and_bias()
     conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
-    conv.__class__ = Conv2dSame if conv.same else nn.Conv2d  # type: ignore[assignment]
+    conv.__class__ = SameConv2d if conv.same else nn.Conv2d  # type: ignore[assignment]
     del conv.norm

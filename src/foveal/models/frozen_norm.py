@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.padding import pad_same
 from torch import Tensor, nn
+
+from foveal.models.same_padding import SameConv2d, pad_same
 
 
 class FrozenBatchNorm2d(nn.Module):
@@ -113,7 +113,7 @@ class NormedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.same:
-            x = pad_same(x, list(self.kernel_size), list(self.stride), list(self.dilation))
+            x = pad_same(x, self.kernel_size, self.stride)
         y: Tensor = self._conv_forward(x, *self.weight_and_bias())
         return y
 
@@ -122,11 +122,11 @@ def apply_to_weights(pairs: Iterable[tuple[nn.Conv2d, nn.Module]]) -> None:
     """Apply every frozen norm to the weight of the convolution in front of it, in place.
 
     pairs: (convolution, the one norm that takes its output, and takes nothing else). Other norms than frozen
-    ones, and convolutions of other kinds than PyTorch's and timm's "same", are left as they are.
+    ones, and convolutions of other kinds than PyTorch's and those with "same" padding, are left as they are.
     """
     for conv, norm in pairs:
-        if isinstance(norm, FrozenBatchNorm2d) and type(conv) in (nn.Conv2d, Conv2dSame):
-            same = isinstance(conv, Conv2dSame)
+        if isinstance(norm, FrozenBatchNorm2d) and type(conv) in (nn.Conv2d, SameConv2d):
+            same = isinstance(conv, SameConv2d)
             conv.__class__ = NormedConv2d
             assert isinstance(conv, NormedConv2d)
             conv.norm, conv.same = (norm,), same

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.pool2d_same import MaxPool2dSame
 from timm.models.resnet import Bottleneck
 from torch import nn
+
+from foveal.models.same_padding import SameConv2d, SameMaxPool2d
 
 
 def stride_in_1x1(body: nn.Module) -> int:
@@ -28,7 +28,7 @@ def pool_like_tensorflow(body: nn.Module) -> int:
     for part in list(body.modules()):
         for name, child in part.named_children():
             if isinstance(child, nn.MaxPool2d):
-                setattr(part, name, MaxPool2dSame(child.kernel_size, child.stride))
+                setattr(part, name, SameMaxPool2d(child.kernel_size, child.stride))
                 found += 1
     return found
 
@@ -36,4 +36,4 @@ def pool_like_tensorflow(body: nn.Module) -> int:
 def convolve_like_tensorflow(conv: nn.Conv2d) -> None:
     """Makes a convolution pad as TensorFlow's "same" does."""
     conv.padding = (0, 0)
-    conv.__class__ = Conv2dSame
+    conv.__class__ = SameConv2d

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from foveal.errors import DiskError, ModelFileError, UsageError
@@ -61,19 +63,23 @@ def cache_folder() -> Path:
     return root / "foveal" / f"{PACKAGE}-{VERSION}"
 
 
-def wasm_runtime(folder: Path | None = None) -> dict[str, bytes]:
+def wasm_runtime(
+    folder: Path | None = None, before_fetching: Callable[[], object] | None = None
+) -> dict[str, bytes]:
     """Name on a site -> content, from the cache or, where it has none that are whole, from npm's registry.
 
-    folder: the cache; None: ``cache_folder()``. UsageError where npm is missing or cannot bring the package,
+    folder: the cache; None: ``cache_folder()``; one that cannot be written to is done without. before_fetching:
+    called before npm is, which may take minutes. UsageError where npm is missing or cannot bring the package,
     ModelFileError where it brings other files than those this version of Foveal was tried with.
     """
     folder = folder or cache_folder()
     kept = {name: _kept(folder / name, digest) for name, digest in SHA256.items()}
     found = {name: content for name, content in kept.items() if content is not None}
     if len(found) < len(SHA256):
-        found = _brought()
-        for name, content in found.items():
-            write_bytes(folder / name, content)
+        found = _brought(before_fetching)
+        with suppress(DiskError):  # the files are at hand, and next time npm brings them again
+            for name, content in found.items():
+                write_bytes(folder / name, content)
     return {**{SITE_NAMES[name]: content for name, content in found.items()}, LICENCE_FILE: LICENCE.encode()}
 
 
@@ -85,7 +91,7 @@ def _kept(path: Path, digest: str) -> bytes | None:
     return content if hashlib.sha256(content).hexdigest() == digest else None
 
 
-def _brought() -> dict[str, bytes]:
+def _brought(before_fetching: Callable[[], object] | None) -> dict[str, bytes]:
     """The files as npm brings them, from the registry that it is set up with."""
     npm = shutil.which("npm")
     wanted = f"{PACKAGE}@{VERSION}"
@@ -98,6 +104,8 @@ def _brought() -> dict[str, bytes]:
         folder = tempfile.TemporaryDirectory()
     except OSError as error:
         raise DiskError(f"no temporary folder: {error.strerror}; free some space") from error
+    if before_fetching is not None:
+        before_fetching()
     with folder as name:
         try:
             done = subprocess.run(

@@ -181,21 +181,33 @@ def _draw_dashes(
 
 def _draw_tags(canvas: Image.Image, rows: Array, texts: list[str], colours: list[RGB], style: _Style) -> None:
     named = [place for place, text in enumerate(texts) if text]
-    tags = [_tag(texts[i], colours[i], style.font_size, canvas.width) for i in named]
-    places = place_tags(rows[named], [tag.size for tag in tags], canvas.height, canvas.width, style.line)
-    # The first boxes are the best ones: their tags lie on top.
-    for tag, place in reversed(list(zip(tags, places, strict=True))):
+    sizes = [_tag_size(texts[i], style.font_size, canvas.width) for i in named]
+    places = place_tags(rows[named], sizes, canvas.height, canvas.width, style.line)
+    # The first boxes are the best ones: their tags lie on top. Each is made when it is its turn: those of a very
+    # large picture have megabytes.
+    for i, place in reversed(list(zip(named, places, strict=True))):
         if place is not None:
+            tag = _tag(texts[i], colours[i], style.font_size, canvas.width)
             canvas.paste(tag, place, tag)
+
+
+def _tag_size(text: str, size: int, limit: int) -> tuple[int, int]:
+    """Width and height of a name tag, in pixels."""
+    font = font_for(text, size)
+    pad = _pad(size)
+    height = size + pad
+    return min(limit, max(height, round(font.getlength(drawable(text, font))) + 2 * pad)), height
+
+
+def _pad(size: int) -> int:
+    return max(2, round(size * 0.3))
 
 
 def _tag(text: str, colour: RGB, size: int, limit: int) -> Image.Image:
     """A name tag as an RGBA picture, no wider than ``limit`` pixels."""
     font: Font = font_for(text, size)
-    line = drawable(text, font)
-    pad = max(2, round(size * 0.3))
-    height = size + pad
-    width = max(height, round(font.getlength(line)) + 2 * pad)
+    line, pad = drawable(text, font), _pad(size)
+    width, height = _tag_size(text, size, 1 << 30)
     shape = Image.new("L", (width * _SMOOTH, height * _SMOOTH), 0)
     corner = (width * _SMOOTH - 1, height * _SMOOTH - 1)
     ImageDraw.Draw(shape).rounded_rectangle((0, 0, *corner), round(size * 0.2) * _SMOOTH, fill=255)

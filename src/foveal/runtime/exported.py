@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from foveal.checkpoint.header import HEADER, CheckpointHeader, parse_header
-from foveal.errors import ModelFileError, UsageError
+from foveal.errors import ModelFileError, UsageError, is_out_of_memory
 from foveal.runtime.backends import check_installed
 from foveal.runtime.graph import Run
 from foveal.runtime.seal import SEAL, is_sealed
@@ -25,6 +25,8 @@ SIZE_LIMIT = 2 << 30
 """Bytes of a file that is opened: a protobuf cannot be larger."""
 XML_LIMIT = 64 << 20
 """Bytes of an ``.xml``, which holds no weights; a ResNet-50's has two million."""
+TAIL = 16 << 20
+"""Bytes at the end of an ONNX file, behind its weights, among which a file of ours has its metadata."""
 
 Detect = Callable[[Tensor], BatchDetections]
 """Pictures [B, 3, H, W] uint8 on the canvas -> detections in canvas pixels."""
@@ -55,23 +57,21 @@ def read_exported(path: str | Path) -> ExportedFile:
     path = Path(path)
     backend = SUFFIXES[path.suffix.lower()]
     check_installed(backend)
-    content = _content(path, SIZE_LIMIT if backend == "onnxruntime" else XML_LIMIT)
-    graph: bytes | Path = content
+    graph: bytes | Path
     beside = b""
     if backend == "onnxruntime":
         from foveal.runtime.onnx_reading import read_onnx
 
+        _check_tail(path)
+        graph = content = _content(path, SIZE_LIMIT)
         texts, inputs, outputs = read_onnx(path, content)
     else:
         from foveal.runtime.xml_reading import read_xml
 
-        graph = path
+        graph, content = path, _content(path, XML_LIMIT)
         texts, inputs, outputs = read_xml(path, content)
     if not texts.get(HEADER):
-        raise ModelFileError(
-            f"{path}: a model of another program (inputs {_names(inputs)}; outputs {_names(outputs)}); "
-            "Foveal runs what foveal export wrote"
-        )
+        raise _foreign(path, f"inputs {_names(inputs)}; outputs {_names(outputs)}")
     if backend == "openvino":
         beside = _content(
             path.with_suffix(".bin"), SIZE_LIMIT, f"the weights of {path.name}; copy both files"
@@ -90,6 +90,26 @@ def read_exported(path: str | Path) -> ExportedFile:
     return ExportedFile(path, header, backend, graph)
 
 
+def _check_tail(path: Path) -> None:
+    """ModelFileError for a large file without our metadata: to read all of it would take seconds."""
+    try:
+        size = path.stat().st_size
+        if not path.is_file() or not TAIL < size <= SIZE_LIMIT:
+            return
+        with path.open("rb") as file:
+            file.seek(size - TAIL)
+            if SEAL.encode() not in file.read():
+                raise _foreign(path, f"{size >> 20} MB without Foveal's metadata at its end")
+    except OSError:
+        return  # which reading it whole will say
+
+
+def _foreign(path: Path, facts: str) -> ModelFileError:
+    return ModelFileError(
+        f"{path}: a model of another program ({facts}); Foveal runs what foveal export wrote"
+    )
+
+
 def _content(path: Path, limit: int, meaning: str = "foveal export writes one from a checkpoint") -> bytes:
     """The bytes of a file. meaning: for the error where it is not there. ModelFileError over ``limit`` bytes."""
     try:
@@ -97,6 +117,8 @@ def _content(path: Path, limit: int, meaning: str = "foveal export writes one fr
             raise ModelFileError(f"{path}: a folder, not a model file")
         if path.stat().st_size > limit:
             raise ModelFileError(f"{path}: over {limit >> 20} MB: no file of ours is so large")
+        if not path.is_file():  # a pipe would make us wait, a device would never end
+            raise ModelFileError(f"{path}: a pipe or a device, not a model file")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ModelFileError(f"{path}: no such file; {meaning}") from error
@@ -110,16 +132,30 @@ def run_exported(file: ExportedFile, backend: str, precision: str) -> Detect:
         run = _start(file, backend, precision)
     except UsageError:
         raise
-    except Exception as error:  # each program has errors of its own for a graph that it cannot run
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelFileError(f"{file.path}: does not run in {backend} ({reason}); export it again") from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise _cannot_run(file, backend, error, "") from error
 
     def detect(images: Tensor) -> BatchDetections:
+        try:
+            outputs = run(images.contiguous())
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            shape = " x ".join(str(side) for side in images.shape)
+            raise _cannot_run(file, backend, error, f" on {shape}") from error
         # Cloned, as the next call may write over what this one gave out.
-        boxes, scores, labels, count = (output.clone() for output in run(images.contiguous()))
+        boxes, scores, labels, count = (output.clone() for output in outputs)
         return BatchDetections(boxes, scores, labels, count)
 
     return detect
+
+
+def _cannot_run(file: ExportedFile, backend: str, error: Exception, what: str) -> ModelFileError:
+    """The error for a graph that a program, each of which has errors of its own, cannot run."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ModelFileError(f"{file.path}: does not run in {backend}{what} ({reason}); export it again")
 
 
 def _start(file: ExportedFile, backend: str, precision: str) -> Run:

@@ -15,8 +15,8 @@ from foveal.files import write_atomically, write_text
 from foveal.runtime.journal import OK, Row, detections_of
 from foveal.types import ClassNames
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet run a cell instead of showing it (OWASP, "CSV injection")."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet run a cell instead of showing it (OWASP, "CSV injection"), wide forms with it."""
 COLUMNS = ("file", "name", "score", "x1", "y1", "x2", "y2", "label", "width", "height")
 YOLO_FOLDER = "labels"
 PARQUET_ROWS = 512
@@ -58,7 +58,7 @@ def cell(text: str) -> str:
 
 
 def write_coco(found: Found) -> None:
-    """``detections.json``: COCO, with a score in each annotation; pictures are numbered from 1."""
+    """``detections.json``: COCO, with score and area in each annotation; pictures are numbered from 1."""
     write_atomically(found.folder / "detections.json", lambda stream: _stream_coco(found, stream))
 
 
@@ -117,10 +117,16 @@ def write_parquet(found: Found) -> None:
 def _columns(row: Row) -> Row:
     keys = {"boxes": "box", "scores": "score", "labels": "label", "names": "name"}
     plain = {name: row.get(name) for name in ("file", "status", "error", "height", "width")}
+    plain["file"], plain["error"] = _utf8(plain["file"]), _utf8(plain["error"])
     return {
         **plain,
         **{column: [one[key] for one in row.get("detections", ())] for column, key in keys.items()},
     }
+
+
+def _utf8(text: str | None) -> str | None:
+    """A name that is no UTF-8 on the disk, as the other formats have it."""
+    return None if text is None else text.encode(errors="backslashreplace").decode()
 
 
 def _groups(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
@@ -169,7 +175,8 @@ def _coco_annotations(found: Found) -> Iterator[Row]:
     for image_id, row in enumerate(_pictures(found), start=1):
         for one in detections_of(row).to_coco(image_id, found.classes.ids):
             number += 1
-            yield {"id": number, "iscrowd": 0, **one}
+            # Readers of labels ask for an area, which results have none of.
+            yield {"id": number, "iscrowd": 0, "area": one["bbox"][2] * one["bbox"][3], **one}
 
 
 def _nothing_more(found: Found) -> None:

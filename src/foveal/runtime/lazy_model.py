@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from foveal.heads.anchor_decoupled import AnchorDecoder, AnchorDecoupledHead, decode_lazily
 from foveal.models.inference import InferenceModel
+from foveal.ops.nms import suppress
 from foveal.types import BatchDetections
 
 
@@ -36,7 +37,8 @@ class LazyModel(nn.Module):
         super().__init__()
         assert isinstance(model.decoder, AnchorDecoder)
         self.decoder = model.decoder
-        self.suppress = model.suppress
+        # Its settings and not its method, which would keep a second set of weights in memory.
+        self.nms = (model.nms_thresh, model.class_agnostic, model.detections_per_img)
         self.head = head
         self.branches = branches
 
@@ -45,4 +47,4 @@ class LazyModel(nn.Module):
         logits, features = self.branches.classify(images)
         size = (images.shape[2], images.shape[3])
         regress = self.branches.regress
-        return self.suppress(decode_lazily(self.head, self.decoder, logits, features, regress, size))
+        return suppress(decode_lazily(self.head, self.decoder, logits, features, regress, size), *self.nms)

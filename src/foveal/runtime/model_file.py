@@ -67,6 +67,7 @@ def open_model(
     UsageError where they do not go together; ModelFileError where the file is no model of ours, or is damaged.
     """
     path = Path(path)
+    _check_kind(path)
     if is_exported(path):
         backend = _backend_of(path, backend, precision)
     elif backend == "auto":
@@ -77,6 +78,20 @@ def open_model(
     return ModelFile(
         path, content, backend, precision, resolve_device(device if backend == "torch" else "cpu")
     )
+
+
+def _check_kind(path: Path) -> None:
+    """ModelFileError for a file that ``foveal export`` wrote and that is not the one to open."""
+    suffix, graph = path.suffix.lower(), path.with_suffix(".xml")
+    if suffix == ".bin" and graph.is_file():
+        raise ModelFileError(
+            f"{path}: the weights of an OpenVINO model; give {graph}, which stands beside it"
+        )
+    if suffix == ".pt2" and path.is_file():
+        raise ModelFileError(
+            f"{path}: a torch.export model, which torch and torchvision run; here give its checkpoint, or what "
+            "foveal export --to onnx or openvino makes of that"
+        )
 
 
 def load_inference(checkpoint: Checkpoint, source: str | Path) -> InferenceModel:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -15,20 +16,22 @@ from torch import Tensor
 from foveal.checkpoint.header import CheckpointHeader
 from foveal.data.decode import MAX_PIXELS, PictureSize
 from foveal.errors import DataError, UsageError
-from foveal.ops.letterbox import undo_boxes
+from foveal.ops.letterbox import fit_letterbox, undo_boxes
 from foveal.ops.merge_tiles import Merged, TileDetections, merge_tiles
 from foveal.runtime.calibration import calibration_images
 from foveal.runtime.detections import Detections
 from foveal.runtime.model_file import open_model
-from foveal.runtime.pictures import Picture, load_image, load_picture, place_picture
+from foveal.runtime.pictures import Picture, cut_out, load_image, load_picture, place_picture
 from foveal.runtime.read_ahead import Loaded, Reserve, Stop, read_groups
 from foveal.runtime.tiling import TileSize, choose_tiling
-from foveal.types import Array, Letterbox
+from foveal.types import Array, BatchDetections, Letterbox
 
 P = TypeVar("P", bound=Picture)
 
 TILES_AT_ONCE = 4
-"""Tiles of a picture that go through the network together: however large it is, memory is that of so many."""
+"""Tiles of a picture that go through the network together: however large it is, memory is that of so many ..."""
+PIXELS_AT_ONCE = 200_000
+"""... and on a processor of fewer, where their canvases have more pixels than this in all."""
 DEFAULT_THRESHOLD = 0.3
 """Score from which a detection is shown where the checkpoint stores no threshold for its class."""
 
@@ -82,10 +85,16 @@ class Predictor:
         self.backend, self.precision = file.backend, file.precision
         self.model = file.start(calibration_images(self.header, self.canvas, calibration, self.tiling))
         self.thresholds = choose_thresholds(self.header, score_thresh)
+        self.tiles_at_once = TILES_AT_ONCE
+        if self.device.type == "cpu":
+            height, width = self.canvas
+            self.tiles_at_once = max(1, min(TILES_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
+        _give_back_memory()
 
     def __call__(self, picture: Picture) -> Detections:
         """Detections of one picture, best first. DataError where it cannot be read."""
-        return next(self.stream([picture]))
+        (found,) = self.stream([picture])
+        return found
 
     def stream(
         self, pictures: Iterable[Picture], batch_size: int = 1, workers: int = 0
@@ -99,6 +108,7 @@ class Predictor:
             if isinstance(loaded.result, DataError):
                 raise loaded.result
             yield loaded.result
+            del loaded
 
     def outcomes(
         self,
@@ -112,16 +122,24 @@ class Predictor:
         stopped: asked between the steps of the work; once true, nothing more comes.
         """
         for group in read_groups(pictures, self._prepare, batch_size, workers, stopped):
-            ready = [loaded.result for loaded in group if not isinstance(loaded.result, DataError)]
-            found = self._detect(ready, stopped)
-            for item, result in group:
-                if isinstance(result, DataError):
-                    yield Loaded(item, result)
-                    continue
-                detections = next(found, None)
-                if detections is None:
-                    return
-                yield Loaded(item, detections)
+            yield from self._found(group, stopped)
+            # Nothing here may hold a picture while the next one is decoded: large ones would be there twice.
+            del group
+
+    def _found(
+        self, group: list[Loaded[P, _Prepared]], stopped: Stop | None
+    ) -> Iterator[Loaded[P, Detections]]:
+        """The outcomes of pictures that were read together; fewer where it was stopped."""
+        ready = [loaded.result for loaded in group if not isinstance(loaded.result, DataError)]
+        found = self._detect(ready, stopped)
+        for item, result in group:
+            if isinstance(result, DataError):
+                yield Loaded(item, result)
+                continue
+            detections = next(found, None)
+            if detections is None:
+                return
+            yield Loaded(item, detections)
 
     def _prepare(self, picture: Picture, reserve: Reserve) -> _Prepared:
         """What can be done without the network, in any thread."""
@@ -133,7 +151,7 @@ class Predictor:
             array = load_picture(picture, self.max_pixels, take)
             return _Prepared(array, self.windows(array), place_picture(array, self.canvas))
         # Tiles are placed as they are looked at: all of a large picture's would be more than the picture.
-        if isinstance(picture, str | Path):
+        if isinstance(picture, str | Path | bytes):
             image = load_image(picture, self.max_pixels, take)
             return _Prepared(image, self.tiling.windows(image.height, image.width), None)
         array = load_picture(picture)
@@ -141,18 +159,13 @@ class Predictor:
 
     def _detect(self, group: list[_Prepared], stopped: Stop | None) -> Iterator[Detections]:
         """Detections of each; fewer where it was stopped."""
-        limits = torch.tensor([self.thresholds[name] for name in self.classes.names])
-        at_once = len(group) if self.tiling is None else max(len(group), TILES_AT_ONCE)
+        at_once = len(group) if self.tiling is None else max(len(group), self.tiles_at_once)
         found = self._seen(group, at_once, stopped)
         for pixels, windows, _ in group:
             parts = list(islice(found, len(windows)))
             if len(parts) < len(windows):
                 return
-            height, width = _size(pixels)
-            boxes, scores, labels = self._merged(parts, windows, (height, width))
-            keep = scores > limits[labels]
-            names = tuple(self.classes.names[label] for label in labels[keep].tolist())
-            yield Detections(boxes[keep], scores[keep], labels[keep], names, height, width, pixels)
+            yield self.conclude(parts, windows, _size(pixels), pixels)
 
     def _seen(self, group: list[_Prepared], at_once: int, stopped: Stop | None) -> Iterator[Merged]:
         """Detections in each window of each picture."""
@@ -161,7 +174,7 @@ class Predictor:
             if stopped is not None and stopped():
                 return
             placed = [
-                picture.placed or place_picture(_part(picture.pixels, window), self.canvas)
+                picture.placed or place_picture(cut_out(picture.pixels, window), self.canvas)
                 for picture, window in chosen
             ]
             yield from self._look(placed, [window for _, window in chosen])
@@ -175,18 +188,43 @@ class Predictor:
 
     def look(self, views: list[tuple[Array, Tensor]]) -> list[Merged]:
         """Detections in each window, in its picture's pixels."""
-        placed = [place_picture(_part(array, window), self.canvas) for array, window in views]
+        placed = [place_picture(cut_out(array, window), self.canvas) for array, window in views]
         return self._look(placed, [window for _, window in views])
 
     @torch.inference_mode()
     def _look(self, placed: list[tuple[Tensor, Letterbox]], windows: list[Tensor]) -> list[Merged]:
         found = self.model(torch.stack([image for image, _ in placed]).to(self.device))
+        return self.undo(found, windows)
+
+    def undo(self, found: BatchDetections, windows: Iterable[Tensor]) -> list[Merged]:
+        """Detections on canvases, in the pixels of the pictures whose windows [4] were placed on them."""
         seen = []
-        for i, (_, letterbox) in enumerate(placed):
+        for i, window in enumerate(windows):
+            x1, y1, x2, y2 = window.tolist()
+            letterbox = fit_letterbox(y2 - y1, x2 - x1, self.canvas)
             n = int(found.count[i])
-            boxes = undo_boxes(found.boxes[i, :n].cpu(), letterbox) + windows[i][:2].repeat(2)
+            boxes = undo_boxes(found.boxes[i, :n].cpu(), letterbox) + window[:2].repeat(2)
             seen.append(Merged(boxes, found.scores[i, :n].cpu(), found.labels[i, :n].cpu()))
         return seen
+
+    def conclude(
+        self,
+        parts: list[Merged],
+        windows: Tensor,
+        size: tuple[int, int],
+        picture: Array | Image.Image | None = None,
+        everything: bool = False,
+    ) -> Detections:
+        """Detections of one picture, from those in its windows: merged, and over the thresholds.
+
+        everything: not over the thresholds, but over the model's own score_thresh alone.
+        """
+        boxes, scores, labels = self._merged(parts, windows, size)
+        names = self.classes.names
+        limits = torch.tensor([0.0 if everything else self.thresholds[name] for name in names])
+        keep = scores > limits[labels]
+        kept = tuple(names[label] for label in labels[keep].tolist())
+        return Detections(boxes[keep], scores[keep], labels[keep], kept, *size, picture)
 
     def _merged(self, parts: list[Merged], windows: Tensor, size: tuple[int, int]) -> Merged:
         """Detections of one picture, from those in its windows."""
@@ -214,11 +252,10 @@ def choose_thresholds(
     return {name: stored.get(name, DEFAULT_THRESHOLD) for name in names}
 
 
-def _part(pixels: Array | Image.Image, window: Tensor) -> Array:
-    x1, y1, x2, y2 = window.tolist()
-    if isinstance(pixels, Image.Image):
-        return np.asarray(pixels.crop((x1, y1, x2, y2)))
-    return pixels[y1:y2, x1:x2]
+def _give_back_memory() -> None:
+    """What loading a model took and freed goes back to the system: glibc keeps a good part of it for itself."""
+    with suppress(AttributeError, OSError, TypeError):  # other systems have no such call
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _size(pixels: Array | Image.Image) -> tuple[int, int]:

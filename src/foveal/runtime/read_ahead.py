@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, NamedTuple, TypeVar
 
 from foveal.errors import DataError
@@ -107,6 +106,8 @@ def read_groups(
                     return
                 group.append(Loaded(item, result))
                 places.append(place)
+                # What is given out is held by nobody here: room for the next is room in memory.
+                del item, future, result
             if not group:
                 return
             yield group
@@ -142,13 +143,11 @@ def _reserve(bound: _Room, place: int) -> Reserve:
 
 def _wait(future: Future[Result], stopped: Stop | None) -> Result | DataError | None:
     """The result; None where waiting was stopped."""
-    while True:
-        if stopped is not None and stopped():
-            return None
-        try:
-            return future.result(POLL)
-        except DataError as error:
-            return error
-        except NotYet:
-            if future.done():  # the load's own TimeoutError
-                raise
+    while stopped is None or not stopped():
+        # Not ``result(POLL)``: its TimeoutError cannot be told from one of the load's own.
+        if wait([future], POLL).done:
+            try:
+                return future.result()
+            except DataError as error:
+                return error
+    return None

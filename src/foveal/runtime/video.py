@@ -13,13 +13,20 @@ import numpy as np
 from PIL import Image
 
 from foveal.errors import DataError, DiskError, UsageError
-from foveal.runtime.remote import is_remote, open_remote
+from foveal.grammar import many
+from foveal.runtime.remote import is_remote, open_remote, public_name
 from foveal.types import Array
 
-ENCODERS = ("libx264", "libopenh264", "mpeg4")
-"""H.264, which every player and browser shows, where this build of PyAV has it."""
+ENCODERS = ("libx264", "libopenh264")
+"""H.264, which every player and browser shows: builds of PyAV have the one or the other."""
 FRAMES_PER_SECOND = 25
 """Of the written video, where the one that was read does not say."""
+TICKS = 90000
+"""Units of time in a second: every usual frame rate is whole in them."""
+HD_LINES = 720
+"""From here on players take colours that are not labelled for those of BT.709, below for those of BT.601."""
+_UNSPECIFIED, _BT709, _BT601 = 2, 1, 5
+"""Colour matrices, by their numbers in ITU-T H.273."""
 
 
 class Frame(NamedTuple):
@@ -34,47 +41,74 @@ class Frame(NamedTuple):
 
 
 class Video:
-    """An open video: ``for frame in video``. DataError where it breaks off or never was one."""
+    """An open video: ``for frame in video``. DataError where it never was one, and at the end of a damaged one."""
 
     def __init__(self, name: str, container: Any) -> None:
         self.name = name
         self._container = container
-        if not container.streams.video:
+        # The picture on the cover of a song is a stream, too.
+        streams = [one for one in container.streams.video if not _is_cover(one)]
+        if not streams:
             raise DataError(f"{name}: no video in it")
-        self._stream = container.streams.video[0]
+        self._stream = streams[0]
         self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = Fraction(rate) if rate else Fraction(FRAMES_PER_SECOND)
         """Frames per second."""
-        self.expected: int | None = self._stream.frames or _by_length(self._stream, self.rate)
+        self.expected: int | None = self._stream.frames or _by_length(container, self._stream, self.rate)
         """Number of frames as the file states it; None where it does not."""
 
     def __iter__(self) -> Iterator[Frame]:
         first: float | None = None
         number = 0
-        try:
-            for frame in self._container.decode(self._stream):
-                time = number / float(self.rate) if frame.time is None else float(frame.time)
-                first = time if first is None else first
-                pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-                yield Frame(number, time - first, np.ascontiguousarray(pixels))
-                number += 1
-        except _errors() as error:
-            if number == 0:
-                raise DataError(f"{self.name}: the video cannot be decoded: {_reason(error)}") from error
-            raise BrokenVideoError(
-                f"{self.name}: breaks off after {number} frames: {_reason(error)}", number
-            ) from error
+        damage = _Damage()
+        for frame in self._decoded(damage):
+            time = number / float(self.rate) if frame.time is None else float(frame.time)
+            first = time if first is None else first
+            pixels = np.rot90(_rgb(frame), round(frame.rotation / 90))
+            yield Frame(number, time - first, np.ascontiguousarray(pixels))
+            number += 1
         if number == 0:
-            raise DataError(f"{self.name}: no frame could be decoded")
+            raise DataError(f"{self.name}: the video cannot be decoded: {damage.reason or 'no frame in it'}")
+        if damage.breaks_off:
+            raise DataError(f"{self.name}: breaks off after {number} frames: {damage.reason}")
+        if damage.count:
+            raise DataError(
+                f"{self.name}: damaged in {many(damage.count, 'place')}, where frames are missing: {damage.reason}"
+            )
+
+    def _decoded(self, damage: _Damage) -> Iterator[Any]:
+        """PyAV's frames; what cannot be decoded is passed over, as players do."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except _errors() as error:
+                damage.add(error)
+                damage.breaks_off = True
+                return
+            if packet is None:
+                return
+            if packet.is_corrupt:
+                damage.add("cut off")
+            try:
+                yield from packet.decode()
+            except _errors() as error:
+                damage.add(error)
 
 
-class BrokenVideoError(DataError):
-    """A video whose beginning could be read."""
+class _Damage:
+    """What could not be read of a video."""
 
-    def __init__(self, message: str, frames: int) -> None:
-        super().__init__(message)
-        self.frames = frames
+    def __init__(self) -> None:
+        self.count = 0
+        self.reason = ""
+        """Of the first."""
+        self.breaks_off = False
+
+    def add(self, error: BaseException | str) -> None:
+        self.count += 1
+        self.reason = self.reason or (error if isinstance(error, str) else _reason(error))
 
 
 @contextmanager
@@ -84,6 +118,7 @@ def open_video(name: str) -> Iterator[Video]:
     import av
 
     source: AbstractContextManager[Any] = open_remote(name) if is_remote(name) else nullcontext(name)
+    name = public_name(name)
     with source as file:
         try:
             container = av.open(file)
@@ -112,6 +147,8 @@ class VideoWriter:
     def __init__(self, path: Path, rate: Fraction) -> None:
         self.path = path
         self._rate = rate
+        self._ticks = max(1, round(TICKS / rate))
+        """Of a frame."""
         self._part = path.with_name(f".{path.name}.part")
         self._container: Any = None
         self._stream: Any = None
@@ -133,10 +170,13 @@ class VideoWriter:
             if self._container is None:
                 self._open(picture)
             size = (self._stream.width, self._stream.height)
+            colour = self._stream.codec_context.colorspace
             frame = av.VideoFrame.from_ndarray(np.asarray(picture.crop((0, 0, *size))), format="rgb24")
+            frame = frame.reformat(format=self._stream.pix_fmt, dst_colorspace=colour)
+            frame.colorspace = colour
             # A frame that comes no later than the one before it would be refused.
             self._last = max(self._last + 1, round(time * TICKS))
-            frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
+            frame.pts, frame.time_base, frame.duration = self._last, Fraction(1, TICKS), self._ticks
             self._container.mux(self._stream.encode(frame))
         except _errors(OSError) as error:
             raise DiskError(f"{self.path}: cannot write the video: {_reason(error)}") from error
@@ -145,12 +185,19 @@ class VideoWriter:
         import av
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(self._part), "w", format="mp4")
-        encoder = next(name for name in ENCODERS if name in av.codec.codecs_available)
+        encoder = next((name for name in ENCODERS if name in av.codec.codecs_available), None)
+        if encoder is None:
+            raise UsageError(
+                "this PyAV cannot write H.264: take the one of pip install 'foveal[video]', or leave videos with "
+                "boxes out with --no-pictures"
+            )
+        # Its index comes first, so that a browser plays it before all of it is there.
+        self._container = av.open(str(self._part), "w", format="mp4", options={"movflags": "faststart"})
         self._stream = self._container.add_stream(encoder, rate=self._rate)
         # Colour is stored for two by two pixels: an odd last row or column is left out.
         self._stream.width, self._stream.height = max(2, picture.width & ~1), max(2, picture.height & ~1)
         self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.colorspace = _usual_colours(self._stream.height)
         self._stream.codec_context.time_base = Fraction(1, TICKS)
 
     def __exit__(
@@ -171,14 +218,28 @@ class VideoWriter:
             self._part.unlink(missing_ok=True)
 
 
-TICKS = 90000
-"""Units of time in a second: every usual frame rate is whole in them."""
+def _is_cover(stream: Any) -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _by_length(stream: Any, rate: Fraction) -> int | None:
-    if not stream.duration or not stream.time_base:
-        return None
-    return int(stream.duration * stream.time_base * rate) or None
+def _usual_colours(height: int) -> int:
+    return _BT709 if height >= HD_LINES else _BT601
+
+
+def _rgb(frame: Any) -> Array:
+    if frame.colorspace != _UNSPECIFIED:
+        pixels: Array = frame.to_ndarray(format="rgb24")
+        return pixels
+    pixels = frame.reformat(format="rgb24", src_colorspace=_usual_colours(frame.height)).to_ndarray()
+    return pixels
+
+
+def _by_length(container: Any, stream: Any, rate: Fraction) -> int | None:
+    if stream.duration and stream.time_base:
+        return int(stream.duration * stream.time_base * rate) or None
+    return int(Fraction(container.duration or 0, 1_000_000) * rate) or None  # of a file: in microseconds
 
 
 def _errors(*others: type[Exception]) -> tuple[type[Exception], ...]:

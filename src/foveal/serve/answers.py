@@ -59,6 +59,9 @@ class ModelAnswer(_Answer):
 
     name: str = Field(examples=["bccd"])
     classes: list[str] = Field(examples=[["Platelets", "RBC", "WBC"]])
+    ids: list[int] = Field(
+        description="of the classes in the label file, as COCO results need them", examples=[[1, 2, 3]]
+    )
     thresholds: dict[str, float] = Field(
         description="score by class name over which a detection is given", examples=[{"RBC": 0.4}]
     )
@@ -82,12 +85,18 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": WHY[status]} for status in statuses}
 
 
+def shown(answer: Any) -> dict[int | str, dict[str, Any]]:
+    """Entry of OpenAPI's ``responses`` for an answer whose form the protocol itself describes: an example."""
+    return {200: {"content": {"application/json": {"example": answer}}}}
+
+
 WHY = {
     400: "the request cannot be understood; the line says what was expected",
     404: "no such address or model",
     408: "the body did not come in time",
     413: "too many bytes, pixels or pictures",
     415: "of no format that is taken",
+    421: "a name that is not this server's, asked for on this machine; see --allow-host",
     422: "a damaged picture, or a parameter with a value that cannot be",
     500: "a bug of Foveal's",
     503: "no room; Retry-After says when to come again",
@@ -115,6 +124,16 @@ DETECT_BODY: dict[str, Any] = {
     },
 }
 
+INFER_ANSWER = {
+    "model_name": "bccd",
+    "model_version": "1",
+    "outputs": [
+        {"name": "boxes", "datatype": "FP32", "shape": [1, 1, 4], "data": [12.5, 30.0, 80.25, 96.0]},
+        {"name": "scores", "datatype": "FP32", "shape": [1, 1], "data": [0.93]},
+        {"name": "labels", "datatype": "INT64", "shape": [1, 1], "data": [1]},
+        {"name": "count", "datatype": "INT64", "shape": [1], "data": [1]},
+    ],
+}
 TENSOR = {
     "type": "object",
     "required": ["name", "shape", "datatype"],

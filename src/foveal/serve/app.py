@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from foveal.runtime.predictor import Predictor
 from foveal.serve.answers import HealthAnswer, problems
-from foveal.serve.edge import Edge
+from foveal.serve.edge import NUMBER, Edge, bug_line
 from foveal.serve.gate import Gate
 from foveal.serve.metrics import Metrics
 from foveal.serve.page import add_page
@@ -40,8 +40,12 @@ class Application(Edge):
         limits: Limits | None = None,
         origins: tuple[str, ...] = (),
         log: bool = False,
+        known_host: Callable[[str], bool] = lambda host: True,
     ) -> None:
-        """origins: of pages that may ask from elsewhere (CORS). log: a line on stderr for every request."""
+        """origins: of pages that may ask from elsewhere (CORS). log: a line on stderr for every request.
+
+        known_host: whether a ``Host`` header is answered to.
+        """
         self.failure: Exception | None = None
         """Why it did not start."""
         limits = limits or Limits()
@@ -50,6 +54,11 @@ class Application(Edge):
         self.served = ServedModel(predictor, limits, metrics)
         metrics.watch(
             "foveal_pictures_in_work", "Decoded, waiting, or in the network.", lambda: self.gate.pictures
+        )
+        metrics.watch(
+            "foveal_pictures_waiting",
+            "Decoded, waiting for the network.",
+            lambda: self.served.batcher.waiting,
         )
         metrics.watch("foveal_body_bytes", "Of requests that are held.", lambda: self.gate.bytes)
         metrics.watch("foveal_decoders", "Decoding processes alive.", lambda: self.served.pool.alive)
@@ -61,20 +70,20 @@ class Application(Edge):
                 allow_methods=["GET", "POST"],
                 allow_headers=["*"],
             )
-        super().__init__(self.api, limits, metrics, log)
+        super().__init__(self.api, limits, metrics, log, known_host)
 
     def _api(self, facts: ModelFacts, limits: Limits, metrics: Metrics) -> FastAPI:
         # The usual pages of FastAPI load their scripts from elsewhere: they are off.
         api = FastAPI(
             title=f"Foveal: {facts.name}", version=__version__, description=DESCRIPTION, lifespan=self._life,
-            docs_url=None, redoc_url=None, responses=problems(500), redirect_slashes=False,
+            docs_url=None, redoc_url=None, responses=problems(421, 500), redirect_slashes=False,
             telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
         )  # fmt: skip
         add_health(api, self.served, metrics)
         api.include_router(v1_routes(self.served, facts, self.gate, limits, metrics))
         api.include_router(v2_routes(self.served, facts.name, self.gate, limits))
         add_page(api)
-        add_error_lines(api)
+        add_error_lines(api, metrics)
         return api
 
     @asynccontextmanager
@@ -116,16 +125,17 @@ def add_health(api: FastAPI, served: ServedModel, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
 
-def add_error_lines(api: FastAPI) -> None:
+def add_error_lines(api: FastAPI, metrics: Metrics) -> None:
     """Every error as ``{"error": one line}``."""
 
     @api.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal) -> Response:
+        metrics.refused(error.reason)
         return _line(error.status, error.message, error.headers)
 
     @api.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> Response:
-        return _line(500, f"a bug of Foveal's: {type(error).__name__}; the server's output has it whole")
+        return _line(500, bug_line(error, request.scope[NUMBER]))
 
     @api.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:

@@ -32,7 +32,8 @@ class MicroBatcher:
     """Collects pictures of the same size into passes of at most ``batch``.
 
     run: [B, 3, H, W] uint8 -> detections; called in a thread of its own, one pass at a time. wait: seconds that
-    the first picture waits for others while there is room. How much may wait is bounded by who calls (``Gate``).
+    the first picture waits for others while there is room. coming: whether others are on their way; where none
+    is, nobody waits. How much may wait is bounded by who calls (``Gate``).
     """
 
     def __init__(
@@ -41,11 +42,15 @@ class MicroBatcher:
         batch: int,
         wait: float,
         observe: Observe = lambda pictures, seconds: None,
+        coming: Callable[[], bool] = lambda: True,
     ) -> None:
         self.batch = batch
         self.busy = False
+        self.callers = 0
+        """Who wait in ``detect``."""
         self._run = run
         self._wait = wait
+        self._coming = coming
         self._observe = observe
         self._jobs: deque[_Job] = deque()
         self._came = asyncio.Event()
@@ -64,50 +69,68 @@ class MicroBatcher:
                 await self._task
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def waiting(self) -> int:
+        """Pictures that wait for a pass."""
+        return sum(len(job.images) for job in self._jobs if not job.answer.done())
+
     async def detect(self, images: Tensor) -> BatchDetections:
         """Detections of [B, 3, H, W], in passes shared with others. Who stops waiting takes its pictures along."""
         loop = asyncio.get_running_loop()
         jobs = [_Job(part, loop.create_future()) for part in torch.split(images, self.batch)]
         self._jobs.extend(jobs)
         self._came.set()
+        self.callers += 1
         try:
             parts = [await job.answer for job in jobs]
         finally:
+            self.callers -= 1
             for job in jobs:
                 job.answer.cancel()
         return join(parts)
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             jobs = await self._next()
-            if not jobs:
-                continue
-            images = torch.cat([job.images for job in jobs])
-            started = time.perf_counter()
-            self.busy = True
-            try:
-                found = await loop.run_in_executor(self._thread, self._run, images)
-            except Exception as error:
-                traceback.print_exception(error, file=sys.stderr)
-                _fail(jobs, f"the model failed on it: {type(error).__name__}: {error}".splitlines()[0])
-                continue
-            finally:
-                self.busy = False
-            self._observe(len(images), time.perf_counter() - started)
-            rows = [len(job.images) for job in jobs]
-            for job, part in zip(
-                jobs, zip(*(torch.split(column, rows) for column in found), strict=True), strict=True
-            ):
-                if not job.answer.done():
-                    job.answer.set_result(BatchDetections(*part))
+            if jobs:
+                await self._answer(jobs)
+
+    async def _answer(self, jobs: list[_Job]) -> None:
+        """One pass for all; where it fails, one for each: what breaks one picture must not cost the others."""
+        try:
+            found = await self._pass(torch.cat([job.images for job in jobs]))
+        except Exception as error:
+            traceback.print_exception(error, file=sys.stderr)
+            if len(jobs) > 1:
+                for job in jobs:
+                    if not job.answer.done():
+                        await self._answer([job])
+            elif not jobs[0].answer.done():
+                line = f"the model failed on it: {type(error).__name__}: {error}".splitlines()[0]
+                jobs[0].answer.set_exception(Refusal(500, line))
+            return
+        rows = [len(job.images) for job in jobs]
+        parts = zip(*(torch.split(column, rows) for column in found), strict=True)
+        for job, part in zip(jobs, parts, strict=True):
+            if not job.answer.done():
+                job.answer.set_result(BatchDetections(*part))
+
+    async def _pass(self, images: Tensor) -> BatchDetections:
+        started = time.perf_counter()
+        self.busy = True
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, images)
+        finally:
+            self.busy = False
+        self._observe(len(images), time.perf_counter() - started)
+        return found
 
     async def _next(self) -> list[_Job]:
         """The jobs of the next pass; none where all were given up meanwhile."""
         while not self._jobs:
             await self._arrival()
         end = time.perf_counter() + self._wait
-        while sum(len(job.images) for job in self._jobs) < self.batch:
+        while self.waiting < self.batch and self._coming():
             left = end - time.perf_counter()
             if left <= 0:
                 break
@@ -148,9 +171,3 @@ def join(parts: list[BatchDetections]) -> BatchDetections:
         return torch.cat([column, empty], dim=1)
 
     return BatchDetections(*(torch.cat([filled(c) for c in column]) for column in zip(*parts, strict=True)))
-
-
-def _fail(jobs: list[_Job], message: str) -> None:
-    for job in jobs:
-        if not job.answer.done():
-            job.answer.set_exception(Refusal(500, message))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -12,13 +13,15 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from foveal.serve.gate import Body, Gate
-from foveal.serve.refusal import Refusal
+from foveal.serve.refusal import Refusal, sendable
 from foveal.serve.settings import Limits
 
 FIELD = "file"
 OTHER_FIELDS = 16
 """Fields besides the pictures that a form may have."""
 NAME_LENGTH = 255
+# What it warns of is told to the sender, and would otherwise fill the server's output.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 HOW = "send pictures as multipart/form-data in the field 'file', or one picture as the whole body"
 
 
@@ -33,6 +36,12 @@ class _InMemory(MultiPartParser):
     """No file of a form goes to disk: bodies are bounded."""
 
     spool_max_size = 1 << 40
+    ended = False
+    """Whether the last boundary came: what stands before a missing one would be dropped without a word."""
+
+    def on_end(self) -> None:
+        """The last boundary."""
+        self.ended = True
 
 
 @asynccontextmanager
@@ -102,6 +111,10 @@ async def _form(request: Request, chunks: AsyncGenerator[bytes, None], most: int
         reason = error.message.rstrip(".")
         status = 413 if reason.startswith("Too many files") else 400
         raise Refusal(status, f"the form cannot be read: {reason}; {HOW}") from None
+    except UnicodeError:  # of an odd charset; the parser expects UnicodeDecodeError alone
+        raise Refusal(400, f"the form cannot be read: its names are not of its charset; {HOW}") from None
+    if not parser.ended:
+        raise Refusal(400, f"the form cannot be read: it ends before its last boundary; {HOW}")
     files = form.getlist(FIELD)
     if not files:
         names = ", ".join(repr(name[:30]) for name in list(form)[:5]) or "no field"
@@ -111,6 +124,6 @@ async def _form(request: Request, chunks: AsyncGenerator[bytes, None], most: int
         if not isinstance(file, UploadFile):
             raise Refusal(400, f"field 'file' is text, not a file: {HOW}")
         name = (file.filename or f"picture {number + 1}")[:NAME_LENGTH]
-        uploads.append(Upload(name, await file.read()))
+        uploads.append(Upload(sendable(name), await file.read()))
     await form.close()
     return uploads

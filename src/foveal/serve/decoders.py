@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,11 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from foveal.serve import frames
+from foveal.serve.decoder import Decoder, DecoderDiedError
 from foveal.serve.refusal import Refusal, busy
 from foveal.serve.settings import DecodingRules
 
@@ -31,72 +26,6 @@ TEND_SECONDS = 0.5
 """How often idle processes are looked after."""
 STREAM_BYTES = 1 << 20
 """What is read ahead from a process."""
-
-
-class DecoderDiedError(Exception):
-    """A decoding process ended while it worked."""
-
-
-class Decoder:
-    """One decoding process, and the socket to it."""
-
-    def __init__(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.pid = pid
-        self.began = 0.0
-        """When it was given what it works at, by ``time.monotonic``."""
-        self._reader = reader
-        self._writer = writer
-
-    @property
-    def alive(self) -> bool:
-        """Whether its end of the socket is open, as far as is known."""
-        return not self._reader.at_eof() and not self._writer.is_closing()
-
-    async def ask(self, header: dict[str, Any], content: bytes) -> dict[str, Any]:
-        """Give it a task -> its first answer. Refusal, where that is one."""
-        try:
-            self._writer.write(frames.pack(header, content))
-            self._writer.write(content)
-            await self._writer.drain()
-        except OSError as error:
-            raise DecoderDiedError from error
-        return await self.answer()
-
-    async def answer(self) -> dict[str, Any]:
-        """The next answer's header; what follows it is read by ``pixels``."""
-        self.began = time.monotonic()
-        (length,) = frames.LENGTH.unpack(await self._read(frames.LENGTH.size))
-        header: dict[str, Any] = json.loads(await self._read(length))
-        if "status" in header:
-            raise Refusal(header["status"], header["error"])
-        return header
-
-    async def pixels(self, count: int) -> Tensor:
-        """[count] uint8."""
-        return torch.from_numpy(np.frombuffer(bytearray(await self._read(count)), dtype=np.uint8))
-
-    async def canvases(self, count: int, canvas: tuple[int, int]) -> Tensor:
-        """[count, 3, H, W] uint8, as ``place_picture`` gives them."""
-        images = []
-        for _ in range(count):
-            header = await self.answer()
-            pixels = await self.pixels(header[frames.BYTES])
-            images.append(pixels.reshape(*canvas, 3).permute(2, 0, 1))
-        return torch.stack(images)
-
-    def end(self) -> None:
-        """Kill it, whatever it does."""
-        # One that has closed its socket is gone, and its number may be another's.
-        if self.alive:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-        self._writer.close()
-
-    async def _read(self, count: int) -> bytes:
-        try:
-            return await self._reader.readexactly(count)
-        except (asyncio.IncompleteReadError, OSError) as error:
-            raise DecoderDiedError from error
 
 
 class DecoderPool:
@@ -112,6 +41,7 @@ class DecoderPool:
         self._control: socket.socket | None = None
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     async def start(self) -> None:
         """Start them all. RuntimeError where the first cannot start."""
@@ -142,7 +72,7 @@ class DecoderPool:
             if time.monotonic() - decoder.began >= self._rules.seconds:
                 raise Refusal(422, f"it takes more than {self._rules.seconds:g} s to decode") from None
             raise busy(
-                "the process that decoded this picture ended: stopped, or by the picture itself"
+                "the process that decoded this picture ended: stopped, or by the picture itself", "decoder"
             ) from None
         finally:
             if finished and decoder.alive:
@@ -152,6 +82,8 @@ class DecoderPool:
 
     async def stop(self) -> None:
         """End them all."""
+        # A request that is given up now must not have another process started in the place of its own.
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         for decoder in self._all:
@@ -173,8 +105,9 @@ class DecoderPool:
     def _replace(self, decoder: Decoder) -> None:
         self._all.discard(decoder)
         decoder.end()
-        self._died()
-        self._keep(self._add())
+        if not self._stopped:
+            self._died()
+            self._keep(self._add())
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -235,6 +168,8 @@ class DecoderPool:
                 [sys.executable, "-m", "foveal.serve.decoding", str(theirs.fileno()), rules],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
+                # Ctrl-C in a terminal goes to a whole group: it is for the server, which ends the others.
+                process_group=0,
                 env={**os.environ, **threads},
             )
             theirs.close()

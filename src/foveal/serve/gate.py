@@ -23,7 +23,9 @@ class Gate:
         if pictures > self._limits.queue:
             raise Refusal(413, f"{pictures} pictures in a request; this server takes {self._limits.queue}")
         if self.pictures + pictures > self._limits.queue:
-            raise busy(f"the queue is full: {self.pictures} pictures wait, of {self._limits.queue} at most")
+            raise busy(
+                f"the queue is full: {self.pictures} pictures wait, of {self._limits.queue} at most", "queue"
+            )
         self.pictures += pictures
         try:
             yield
@@ -60,4 +62,4 @@ class Body:
         if self.size > self._limits.body_bytes:
             raise Refusal(413, f"the body has over {self._limits.body_bytes:,} bytes, this server's limit")
         if self._gate.bytes > self._limits.buffered_bytes:
-            raise busy("the server holds as many bytes of requests as it may")
+            raise busy("the server holds as many bytes of requests as it may", "bytes")

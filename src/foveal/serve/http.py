@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import http
 import json
 import logging
 import resource
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,13 +22,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from foveal.errors import UsageError
 from foveal.serve.app import Application
+from foveal.serve.metrics import Metrics
+from foveal.serve.refusal import RETRY_SECONDS
 from foveal.serve.settings import Address, Limits
 
 KEEP_ALIVE_SECONDS = 15
 """A connection without a request is closed after so long."""
 OTHER_FILES = 100
 """Files that the process needs besides connections."""
-LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 def bind(address: Address) -> socket.socket:
@@ -58,7 +62,7 @@ def url(listener: socket.socket) -> str:
 
 def run(app: Application, listener: socket.socket, limits: Limits, started: Callable[[], object]) -> int:
     """Serve until a signal comes -> its number. started: called once requests are answered."""
-    connection = type("Connection", (Connection,), {"limits": limits})
+    connection = type("Connection", (Connection,), {"limits": limits, "metrics": app.metrics})
     config = uvicorn.Config(
         app, http=connection, loop="asyncio", lifespan="on", ws="none", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, backlog=2048,
@@ -71,6 +75,11 @@ def run(app: Application, listener: socket.socket, limits: Limits, started: Call
         server.run(sockets=[listener])
     except SystemExit:  # uvicorn's answer to an application that does not start
         raise app.failure or RuntimeError("the server does not start") from None
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        # Two that start at once can both bind it; only one can listen.
+        raise UsageError(f"another server took {url(listener)} meanwhile; take another --port") from error
     return server.stopped_by
 
 
@@ -112,7 +121,8 @@ class Connection(H11Protocol):
     """A connection whose first request must come in time, and that counts against a limit."""
 
     limits = Limits()
-    """Set by ``run``: uvicorn takes a class, and makes the objects."""
+    metrics: Metrics | None = None
+    """Both set by ``run``: uvicorn takes a class, and makes the objects."""
     _head_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -124,15 +134,15 @@ class Connection(H11Protocol):
             link = transport.get_extra_info("socket")
             link.setsockopt(socket.IPPROTO_TCP, patience, int(1000 * self.limits.body_seconds))
         if len(self.connections) > most_connections(self.limits):
-            self._refuse(503, "too many connections; try again in 1 s")
+            self._refuse(503, "too many connections; try again in 1 s", "connections")
             return
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
         """A head that trickles in does not begin its time anew."""
-        requests = id(self.cycle)
+        before = self.cycle
         super().data_received(data)
-        if id(self.cycle) != requests and self.cycle is not None:
+        if self.cycle is not before:
             self._head_came()
         elif self._head_deadline is None and self._between_requests():
             self._wait_for_head()
@@ -148,8 +158,10 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """As every other error: one line of JSON."""
-        self._refuse(400, "this is no HTTP request")
+        """As every other error: one line of JSON, with what the parser found."""
+        error = sys.exception()
+        status = getattr(error, "error_status_hint", 400)
+        self._refuse(status, f"this is no HTTP request that can be taken: {error}"[:300], "request")
 
     def _between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -165,10 +177,12 @@ class Connection(H11Protocol):
     def _late(self) -> None:
         self._head_deadline = None
         if self._between_requests() and not self.transport.is_closing():
-            self._refuse(408, f"the request did not come in {self.limits.body_seconds:g} s")
+            self._refuse(408, f"the request did not come in {self.limits.body_seconds:g} s", "slow")
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, reason: str) -> None:
         """Answer outside of the application, and close."""
+        if self.metrics is not None:
+            self.metrics.refused(reason)
         body = json.dumps({"error": message}).encode()
         headers = [
             ("content-type", "application/json"),
@@ -176,11 +190,11 @@ class Connection(H11Protocol):
             ("connection", "close"),
         ]
         if status == 503:
-            headers.append(("retry-after", "1"))
+            headers.append(("retry-after", str(RETRY_SECONDS)))
         try:
-            for event in (
-                h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()
-            ):  # fmt: skip
+            words = http.HTTPStatus(status).phrase.encode()
+            begin = h11.Response(status_code=status, headers=headers, reason=words)
+            for event in (begin, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         except h11.LocalProtocolError:  # an answer had begun
             pass

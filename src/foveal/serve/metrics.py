@@ -40,6 +40,9 @@ class Metrics:
         self._pictures = Counter(
             "foveal_pictures", "Pictures by what became of them.", ["result"], registry=registry
         )
+        self._refused = Counter(
+            "foveal_refused", "Requests and connections refused, by why.", ["reason"], registry=registry
+        )
         self._batch = Histogram(
             "foveal_batch_pictures", "Pictures in a pass of the network.", buckets=BATCHES, registry=registry
         )
@@ -62,6 +65,10 @@ class Metrics:
     def picture(self, result: str) -> None:
         """A picture: ``detected`` or ``refused``."""
         self._pictures.labels(result).inc()
+
+    def refused(self, reason: str) -> None:
+        """A request or a connection. reason: as ``Refusal`` has it."""
+        self._refused.labels(reason).inc()
 
     def passed(self, pictures: int, seconds: float) -> None:
         """A pass of the network."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from starlette.requests import Request
 from starlette.responses import Response
 
-from foveal.page.files import INDEX, page_files, security_policy
+from foveal.page.files import INDEX, PageFile, page_files, security_policy
 
 
 def add_page(app: FastAPI) -> None:
@@ -16,9 +15,11 @@ def add_page(app: FastAPI) -> None:
 
     headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
 
-    async def answer(request: Request) -> Response:
-        file = files[request.url.path.removeprefix("/") or INDEX]
-        return Response(file.content, media_type=file.content_type, headers=headers)
+    def add(path: str, file: PageFile) -> None:
+        async def answer() -> Response:
+            return Response(file.content, media_type=file.content_type, headers=headers)
 
-    for path in ("", *files):
-        app.add_api_route(f"/{path}", answer, methods=["GET", "HEAD"], include_in_schema=False)
+        app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
+
+    for path, file in {"": files[INDEX], **files}.items():
+        add(f"/{path}", file)

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 RETRY_SECONDS = 1
+REASONS = {
+    400: "request",
+    404: "address",
+    408: "slow",
+    413: "size",
+    415: "format",
+    422: "damaged",
+    500: "model",
+    503: "busy",
+    504: "late",
+}
+"""What a refusal is counted under, by its status, where nothing closer is said."""
 
 
 class Refusal(Exception):  # noqa: N818
     """Ends a request with ``{"error": message}``."""
 
-    def __init__(self, status: int, message: str) -> None:
-        # One line, whatever a file was called.
-        self.message = " ".join(message.split())
+    def __init__(self, status: int, message: str, reason: str = "") -> None:
+        # One line that UTF-8 can hold, whatever a file was called.
+        self.message = sendable(" ".join(message.split()))
         super().__init__(self.message)
         self.status = status
+        self.reason = reason or REASONS.get(status, "other")
+        """One word of few, for counting."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -20,6 +34,11 @@ class Refusal(Exception):  # noqa: N818
         return {"Retry-After": str(RETRY_SECONDS)} if self.status == 503 else {}
 
 
-def busy(what: str) -> Refusal:
-    """503, for whoever comes when there is no room."""
-    return Refusal(503, f"{what}; try again in {RETRY_SECONDS} s")
+def busy(what: str, reason: str) -> Refusal:
+    """503, for whoever comes when there is no room. reason: one word, for counting."""
+    return Refusal(503, f"{what}; try again in {RETRY_SECONDS} s", reason)
+
+
+def sendable(text: str) -> str:
+    """Text without halves of surrogate pairs, which JSON and file names can smuggle in and UTF-8 cannot hold."""
+    return text.encode("utf-8", "replace").decode()

@@ -63,6 +63,7 @@ class ModelFacts:
 
     name: str
     classes: tuple[str, ...]
+    ids: tuple[int, ...]
     thresholds: dict[str, float]
     score_thresh: float
     canvas: tuple[int, int]

@@ -63,6 +63,7 @@ def model_answer(facts: ModelFacts) -> dict[str, Any]:
     return {
         "name": facts.name,
         "classes": list(facts.classes),
+        "ids": list(facts.ids),
         "thresholds": facts.thresholds,
         "score_thresh": facts.score_thresh,
         "canvas": canvas,

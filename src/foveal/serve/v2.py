@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from foveal.serve.answers import INFER_BODY, problems
+from foveal.serve.answers import INFER_ANSWER, INFER_BODY, WHY, problems, shown
 from foveal.serve.bodies import read_bytes, received
 from foveal.serve.gate import Gate
 from foveal.serve.refusal import Refusal
@@ -30,7 +30,9 @@ DTYPES = {"FP32": np.float32, "INT64": np.int64}
 def v2_routes(served: ServedModel, name: str, gate: Gate, limits: Limits) -> APIRouter:
     """The routes of the protocol, for one model of version 1."""
     router = APIRouter(prefix="/v2", tags=["Open Inference Protocol v2"])
-    lost = problems(404)
+    # Of the protocol's own form, and not a line of error.
+    not_yet: dict[int | str, dict[str, Any]] = {503: {"description": WHY[503]}}
+    described = problems(404, 422) | shown(model_metadata(name))
 
     def check(model: str, version: str = VERSION) -> None:
         if model != name:
@@ -38,28 +40,34 @@ def v2_routes(served: ServedModel, name: str, gate: Gate, limits: Limits) -> API
         if version != VERSION:
             raise Refusal(404, f"model {name!r} has no version {version[:20]!r}; there is version {VERSION}")
 
-    @router.get("", summary="The server")
-    async def server() -> JSONResponse:
-        return JSONResponse({"name": "foveal", "version": __version__, "extensions": ["binary_tensor_data"]})
+    about = {"name": "foveal", "version": __version__, "extensions": ["binary_tensor_data"]}
 
-    @router.get("/health/live", summary="Whether the process answers")
+    @router.get("", responses=shown(about), summary="The server")
+    async def server() -> JSONResponse:
+        return JSONResponse(about)
+
+    @router.get("/health/live", responses=shown({"live": True}), summary="Whether the process answers")
     async def live() -> JSONResponse:
         return JSONResponse({"live": True})
 
-    @router.get("/health/ready", responses=problems(503), summary="Whether pictures are taken")
+    @router.get(
+        "/health/ready",
+        responses=not_yet | shown({"ready": True}),
+        summary="Whether pictures are taken",
+    )
     async def ready() -> JSONResponse:
         return JSONResponse({"ready": served.ready}, 200 if served.ready else 503)
 
-    @router.get("/models/{model}", responses=lost, summary="The model's inputs and outputs")
-    @router.get("/models/{model}/versions/{version}", responses=lost, summary="The same, by version")
+    @router.get("/models/{model}", responses=described, summary="The model's inputs and outputs")
+    @router.get("/models/{model}/versions/{version}", responses=described, summary="The same, by version")
     async def metadata(model: str, version: str = VERSION) -> JSONResponse:
         check(model, version)
         return JSONResponse(model_metadata(name))
 
-    @router.get("/models/{model}/ready", responses=problems(404, 503), summary="Whether the model is ready")
-    @router.get(
-        "/models/{model}/versions/{version}/ready", responses=problems(404, 503), summary="By version"
-    )
+    unready = problems(404, 422) | not_yet | shown({"name": name, "ready": True})
+
+    @router.get("/models/{model}/ready", responses=unready, summary="Whether the model is ready")
+    @router.get("/models/{model}/versions/{version}/ready", responses=unready, summary="By version")
     async def model_ready(model: str, version: str = VERSION) -> JSONResponse:
         check(model, version)
         return JSONResponse({"name": name, "ready": served.ready}, 200 if served.ready else 503)
@@ -70,18 +78,18 @@ def v2_routes(served: ServedModel, name: str, gate: Gate, limits: Limits) -> API
         "places from `count` on are empty. No thresholds are applied but the model's own score_thresh."
     )
     extra = {"requestBody": INFER_BODY}
-    wrong = problems(400, 404, 408, 413, 415, 503, 504)
+    answers = problems(400, 404, 408, 413, 415, 422, 503, 504) | shown(INFER_ANSWER)
 
     @router.post(
         "/models/{model}/infer",
-        responses=wrong,
+        responses=answers,
         openapi_extra=extra,
         description=description,
         summary="Infer",
     )
     @router.post(
         "/models/{model}/versions/{version}/infer",
-        responses=wrong,
+        responses=answers,
         openapi_extra=extra,
         description=description,
         summary="Infer, by version",

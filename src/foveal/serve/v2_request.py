@@ -18,6 +18,7 @@ INPUT = "images"
 OUTPUTS = {"boxes": "FP32", "scores": "FP32", "labels": "INT64", "count": "INT64"}
 """Names and data types, in order."""
 SIDE_MULTIPLE = 32
+LARGEST_SIDE = 1_000_000_000
 EXPECTED = (
     "one input 'images', UINT8, shape [B, 3, H, W]: RGB pictures on the canvas, H and W multiples of 32"
 )
@@ -64,8 +65,10 @@ def _json(text: bytes) -> Any:
 
 def _outputs(request: dict[str, Any]) -> dict[str, bool]:
     """Which outputs are wanted, and whether each in binary."""
-    binary = _parameters(request).get("binary_data_output", False)
-    wanted = request.get("outputs") or [{"name": name} for name in OUTPUTS]
+    binary = _flag(_parameters(request), "binary_data_output", False)
+    wanted = request.get("outputs")
+    if wanted is None or wanted == []:
+        wanted = [{"name": name} for name in OUTPUTS]
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
         _bad("outputs must be a list of objects with a name")
     chosen: dict[str, bool] = {}
@@ -78,7 +81,7 @@ def _outputs(request: dict[str, Any]) -> dict[str, bool]:
         for unknown in ("classification", "shared_memory_region"):
             if unknown in parameters:
                 _bad(f"output {name!r}: {unknown} is not supported")
-        chosen[name] = bool(parameters.get("binary_data", binary))
+        chosen[name] = _flag(parameters, "binary_data", binary)
     return chosen
 
 
@@ -107,6 +110,9 @@ def _shape(shape: Any, max_pixels: int) -> tuple[int, ...]:
     whole = isinstance(shape, list) and len(shape) == 4 and all(type(side) is int for side in shape)
     if not whole or min(shape) < 1 or shape[1] != 3 or shape[2] % SIDE_MULTIPLE or shape[3] % SIDE_MULTIPLE:
         _bad(f"shape of 'images' is {str(shape)[:80]}; expected {EXPECTED}")
+    # Python refuses to write numbers of thousands of digits.
+    if max(shape) > LARGEST_SIDE:
+        _bad(f"shape of 'images' has a side over {LARGEST_SIDE:,}; expected {EXPECTED}")
     pixels = shape[0] * shape[2] * shape[3]
     if pixels > max_pixels:
         raise Refusal(413, f"'images' has {pixels:,} pixels; this server takes {max_pixels:,} in a request")
@@ -142,6 +148,13 @@ def _parameters(thing: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(parameters, dict):
         _bad("parameters must be an object")
     return parameters
+
+
+def _flag(parameters: dict[str, Any], key: str, default: bool) -> bool:
+    value = parameters.get(key, default)
+    if not isinstance(value, bool):
+        _bad(f"{key} must be true or false")
+    return value
 
 
 def _bad(message: str) -> NoReturn:

@@ -13,6 +13,7 @@ from rich.console import Console
 from foveal.config.load import load_config
 from foveal.data.records import Records
 from foveal.data.shapes import make_shapes, write_shapes
+from foveal.diagnosis.report.writing import PAGE
 from foveal.files import free_name, write_text
 from foveal.runtime.draw import Boxes, contact_sheet
 from foveal.verbs.evaluate import metrics_table
@@ -64,8 +65,15 @@ def demo(output: Path = Path("runs/demo"), quiet: bool = False, overrides: Seque
     seconds = time.monotonic() - began
     assert result.evaluation is not None
     console.print(metrics_table(result.evaluation, f"The demo on {len(held_out)} held-out pictures"))
-    console.print(f"contact sheet: {sheet}", soft_wrap=True, markup=False)
-    console.print(f"done in {seconds:.0f} seconds")
+    best = result.fit.best_file
+    for line in (
+        f"report: {folder / PAGE}",
+        f"contact sheet: {sheet}",
+        f"done in {seconds:.0f} seconds",
+        f"next: foveal serve {best} for a page to drop pictures on (extra serve), "
+        f"foveal export {best} --to onnx for one file that runs elsewhere (extra export)",
+    ):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     return DemoResult(folder, result.metrics, sheet, seconds)
 
 

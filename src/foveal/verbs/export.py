@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,27 +13,21 @@ from rich.console import Console
 from torch import Tensor
 
 from foveal.checkpoint.format import load_checkpoint
+from foveal.checkpoint.header import CheckpointHeader
 from foveal.data.layout import Part
-from foveal.errors import UsageError
+from foveal.errors import DiskError, UsageError
 from foveal.export.formats import SUFFIX, Form, Format, check_form, files_of, graph_of, write_form
-from foveal.export.graph import RawGraph
+from foveal.export.graph import DetectionGraph, RawGraph
 from foveal.export.header import exported_header
 from foveal.export.raw import raw_facts
+from foveal.export.subjects import check_subjects, subjects
 from foveal.files import free_name, write_bytes
 from foveal.grammar import many
 from foveal.runtime.calibration import calibration_images
 from foveal.runtime.model_file import canvas_of, load_inference, model_of
 from foveal.runtime.sources import find_pictures
 from foveal.runtime.tiling import choose_tiling
-from foveal.verbs.gate import (
-    Case,
-    Gate,
-    check_subjects,
-    pass_gate,
-    report_lines,
-    report_table,
-    subjects,
-)
+from foveal.verbs.gate import Case, Gate, pass_gate, report_lines, report_table
 
 PICTURES = "50"
 
@@ -94,10 +90,11 @@ def export(
     passed = None
     with tempfile.TemporaryDirectory(prefix="foveal-export-") as folder:
         made = Path(folder) / output.name
-        write_form(form, graph, header, made, examples)
+        _write(form, graph, header, made, examples)
         if seen is not None:
             case = Case(form, made, output, model, header, canvas, tiling, params, seen)
             passed = pass_gate(case, quiet)
+        output = _free(form, output)  # again: the gate takes its time, in which others may write there
         result = ExportResult(output, _put_in_place(form, made, output), passed)
     _report(console, form, result)
     return result
@@ -112,6 +109,19 @@ def _form(to: Format, raw: bool, fp16: bool, int8: bool, calibration: Path | Non
     form = Form(to, "int8" if int8 else "fp16" if fp16 else "fp32", raw)
     check_form(form)
     return form
+
+
+def _write(
+    form: Form, graph: DetectionGraph, header: CheckpointHeader, made: Path, examples: Sequence[Tensor]
+) -> None:
+    """``write_form`` into a temporary folder. DiskError where it has no room."""
+    try:
+        write_form(form, graph, header, made, examples)
+    except OSError as error:
+        raise DiskError(
+            f"{made.parent}: the export cannot be written there before it is compared ({error.strerror}); "
+            "free some space, or set TMPDIR to a folder with more"
+        ) from error
 
 
 def _report(console: Console, form: Form, result: ExportResult) -> None:
@@ -130,12 +140,21 @@ def _say(console: Console, line: str) -> None:
 
 
 def _checked_output(form: Form, checkpoint: Path, output: Path | None) -> Path:
-    """Where the export goes: nothing that is there is written over."""
+    """Where the export goes. DiskError where that cannot be: said now, and not after minutes of work."""
     suffix = SUFFIX[form.format]
     if output is None:
         output = checkpoint.with_suffix(suffix)
     if output.suffix != suffix and suffix:
         raise UsageError(f"{output}: for --to {form.format} a name ends in {suffix}")
+    there = next(folder for folder in output.parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "you may not write there" if there.is_dir() else "it is not a folder"
+        raise DiskError(f"{output}: cannot be written in {there} ({reason}); choose another place with -o")
+    return _free(form, output)
+
+
+def _free(form: Form, output: Path) -> Path:
+    """The name, or a numbered one: nothing that is there is written over."""
     return free_name(output, lambda path: any(file.exists() for file in [path, *files_of(form, path)]))
 
 
@@ -144,8 +163,9 @@ def _put_in_place(form: Form, made: Path, output: Path) -> list[Path]:
     written: list[Path] = []
     try:
         for source, target in zip(files_of(form, made), files_of(form, output), strict=True):
-            write_bytes(target, source.read_bytes())
-            written.append(target)
+            content = source.read_bytes()
+            written.append(target)  # before it is there, as Ctrl-C may come right after
+            write_bytes(target, content)
     except BaseException:
         for target in written:
             target.unlink(missing_ok=True)

@@ -17,14 +17,12 @@ from torch import Tensor
 from foveal.bench.clock import Ratio, cpu_lap, interleave, ratio_of
 from foveal.checkpoint.header import CheckpointHeader
 from foveal.config.schema import PostprocessorParams
-from foveal.data.layout import Part
-from foveal.data.records import Records
-from foveal.data.shapes import make_shapes
-from foveal.errors import DataError, ModelFileError, UsageError
+from foveal.errors import ModelFileError, is_out_of_memory
 from foveal.export.accuracy import MOST_DROP, Accuracy, compare_accuracy
 from foveal.export.formats import RUNS_IN, Form, run_form, run_stages
-from foveal.export.parity import BATCHES, Parity, canvases, compare_runs, limits_of
-from foveal.export.stages import StageGraph, find_drift, first_drift
+from foveal.export.parity import BATCHES, NothingFoundError, Parity, canvases, compare_runs, limits_of
+from foveal.export.stages import MAPS, StageGraph, find_drift, first_drift
+from foveal.export.subjects import Subjects
 from foveal.grammar import many
 from foveal.metrics.agreement import TRAINED
 from foveal.models.inference import InferenceModel
@@ -32,28 +30,13 @@ from foveal.ops.tiles import Tiling
 from foveal.runtime.backends import accelerate
 from foveal.runtime.calibration import some_images
 from foveal.runtime.exported import Detect
-from foveal.runtime.pictures import Picture
-from foveal.runtime.sources import find_pictures
-from foveal.runtime.validation_set import validation_set
+from foveal.types import BatchDetections
 
-GENERATED = 16
-"""Pictures that are drawn where there are no others."""
+ALL_THE_SAME = "--no-gate writes it all the same"
 ROUNDS = 5
 SLOW_ROUNDS = 3
-SLOW = 2.0
+SLOW = 0.5
 """Seconds of a lap from which fewer rounds are taken."""
-
-
-class Subjects(NamedTuple):
-    """What the gate looks at."""
-
-    labelled: Records | None
-    """None where there is nothing to measure AP on."""
-    pictures: Sequence[Picture] | Records
-    most: int
-    """Pictures compared detection by detection."""
-    note: str
-    """What a person should know of them; mostly empty."""
 
 
 class Case(NamedTuple):
@@ -82,52 +65,11 @@ class Gate(NamedTuple):
     accuracy: Accuracy | None
 
 
-def subjects(
-    header: CheckpointHeader,
-    checkpoint: Path,
-    data: Path | None,
-    part: Part | None,
-    pictures: str | Path | int,
-) -> Subjects:
-    """Labelled pictures as ``validation_set`` finds them, and those to compare; ``note`` says what is missing.
-
-    pictures: a number of them, or a folder of others.
-    """
-    labelled, missing = None, ""
-    try:
-        labelled = validation_set(header, checkpoint, data, part)
-    except (UsageError, DataError) as error:
-        if data is not None or part is not None:
-            raise
-        missing = f"AP is not measured: {error}"
-    text = str(pictures)
-    if text.isdigit():
-        most = int(text)
-        if not most:
-            raise UsageError("--pictures 0: at least one picture is compared; --no-gate compares none")
-        if labelled is not None:
-            return Subjects(labelled, labelled, most, "")
-        drawn = make_shapes(min(most, GENERATED), 4, 320)
-        note = f"{missing}; compared on {many(len(drawn), 'generated picture')}, or on those of --pictures FOLDER"
-        return Subjects(None, drawn, most, note)
-    found = find_pictures([text])
-    return Subjects(labelled, found, len(found), missing)
-
-
-def check_subjects(form: Form, seen: Subjects) -> None:
-    """UsageError where an export that cannot give the same detections has nothing to measure its AP on."""
-    if form.precision != "fp32" and seen.labelled is None:
-        raise UsageError(
-            f"{form.precision} passes by its AP, and no labelled picture is there to measure it on: "
-            "give --data, or --no-gate"
-        )
-
-
 @torch.inference_mode()
 def pass_gate(case: Case, quiet: bool = False) -> Gate:
     """Compare an export with torch. ModelFileError, with the place where it drifts, where it is not the same."""
     reference = accelerate(case.model)
-    exported = run_form(case.form, case.made, case.header)
+    exported = _run(case)
     rows: list[Parity] = []
     speed: list[Ratio] = []
     for canvas in canvases(case.canvas):
@@ -136,7 +78,7 @@ def pass_gate(case: Case, quiet: bool = False) -> Gate:
             try:
                 limits = limits_of(case.params)
                 rows += compare_runs(reference, exported, images, limits, TRAINED, step)
-            except ValueError as error:
+            except NothingFoundError as error:
                 raise _empty(case) from error
         if case.form.precision == "fp32":
             _check_parity(case, rows, images)
@@ -145,6 +87,33 @@ def pass_gate(case: Case, quiet: bool = False) -> Gate:
     if case.seen.labelled is not None:
         accuracy = _accuracy(case, reference, exported, quiet)
     return Gate(rows, speed, accuracy)
+
+
+def _run(case: Case) -> Detect:
+    """What gives the export's detections. ModelFileError, also later, where its program cannot run it."""
+    with _running(case, ""):
+        run = run_form(case.form, case.made, case.header)
+
+    def detect(images: Tensor) -> BatchDetections:
+        with _running(case, f" on {' x '.join(str(side) for side in images.shape)}"):
+            return run(images)
+
+    return detect
+
+
+@contextmanager
+def _running(case: Case, what: str) -> Iterator[None]:
+    """The errors of the program that runs an export, which has its own, as one of ours."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        cause = error.__cause__ if isinstance(error, ModelFileError) and error.__cause__ else error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        raise ModelFileError(
+            f"{case.output}: not written: it does not run in {RUNS_IN[case.form.format]}{what} ({reason})"
+        ) from error
 
 
 def _empty(case: Case) -> ModelFileError:
@@ -158,32 +127,39 @@ def _check_parity(case: Case, rows: Sequence[Parity], images: Sequence[Tensor]) 
     bad = next((row for row in rows if row.agreement.different), None)
     if bad is None:
         return
-    graph = StageGraph(case.model)
-    limits = limits_of(case.params)
-    stages = find_drift(graph, run_stages(case.form, graph), images[bad.worst], limits)
     one = bad.agreement
     raise ModelFileError(
         f"{case.output}: not written: {one.different} of {one.pairs + one.different} detections are not torch's "
         f"(box up to {one.pixels:.1e} px off, score {one.score:.1e}; batch {bad.batch}, "
-        f"{bad.canvas[0]} x {bad.canvas[1]}); {first_drift(stages)}"
+        f"{bad.canvas[0]} x {bad.canvas[1]}); {_where(case, torch.cat(list(images[bad.worst])))}; "
+        f"{ALL_THE_SAME}"
     )
 
 
-def _accuracy(case: Case, reference: Detect, exported: Detect, quiet: bool) -> Accuracy | None:
+def _where(case: Case, images: Tensor) -> str:
+    """At which stage an export leaves torch's path, in words. images: a batch on which it does."""
+    graph = StageGraph(case.model)
+    try:
+        stages = find_drift(graph, run_stages(case.form, graph), images, limits_of(case.params))
+    except Exception as error:  # of whatever program; the drift itself is worth more than its place
+        if is_out_of_memory(error):
+            raise
+        return f"its stages do not run one by one ({type(error).__name__})"
+    if case.form.raw and not any(one.drifts for one in stages if one.stage in MAPS):
+        return "the graph's outputs do not drift, what the script makes of them does"
+    return first_drift(stages)
+
+
+def _accuracy(case: Case, reference: Detect, exported: Detect, quiet: bool) -> Accuracy:
     assert case.seen.labelled is not None
     records = case.seen.labelled
     with _progress("measuring AP", len(records), quiet) as step:
-        try:
-            found = compare_accuracy(
-                reference, exported, records, case.canvas, case.params, case.tiling, step
-            )
-        except ValueError:
-            return None
+        found = compare_accuracy(reference, exported, records, case.canvas, case.params, case.tiling, step)
     if not found.passes:
         raise ModelFileError(
             f"{case.output}: not written: AP {found.before:.4f} -> {found.after:.4f} "
             f"({found.change.value:+.4f}, 95 %: {found.change.low:+.4f} to {found.change.high:+.4f}) in "
-            f"{case.form.precision}, which is over {MOST_DROP:g}; {_remedy(case.form)}"
+            f"{case.form.precision}, which is over {MOST_DROP:g}; {_remedy(case.form)}; {ALL_THE_SAME}"
         )
     return found
 

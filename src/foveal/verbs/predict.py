@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +23,9 @@ from foveal.runtime.tracking import check_tracking
 from foveal.runtime.video import check_video
 from foveal.verbs.predict_cluster import Spread, check_cluster_choice, predict_on_cluster
 from foveal.verbs.predict_pictures import predict_pictures
-from foveal.verbs.predict_video import VideoChoice, predict_video
+from foveal.verbs.predict_video import predict_video
+from foveal.verbs.prediction_run import Choice, PredictionRun, PredictResult
 from foveal.verbs.prediction_run import Prediction as Prediction
-from foveal.verbs.prediction_run import PredictionRun, PredictResult
 from foveal.verbs.progress import WorkProgress
 
 READERS = 2
@@ -67,7 +66,7 @@ def predict(
     pictures to calibrate on as files, folders or globs. formats: coco, csv, yolo, parquet, jsonl. batch_size:
     pictures that go through the network together; default: 8 on a GPU, else 1. workers: threads that decode ahead;
     on a cluster, processes that detect. track: follow objects through videos. resume: go on with ``output`` where
-    it was left; otherwise an ``output`` that exists is not touched and a numbered one is made beside it.
+    it was left; otherwise an ``output`` with anything in it is not touched and a numbered one is made beside it.
     cluster, address, patience: with Ray Data, on this machine or on the cluster at an address, as for
     ``detect_on_cluster``; pictures alone.
 
@@ -90,10 +89,11 @@ def predict(
     )
     limits = choose_thresholds(header, 0.0 if everything else score_thresh)
     settings = settings_of(checkpoint, limits, precision, choose_tiling(header, tiles, overlap))
-    folder = PredictionFolder(Path(output), settings, resume)
-    todo = folder.todo(names)
-    run = PredictionRun(console, folder, limits)
-    with StopSignals() as signals, closing(folder.journal):
+    if any(map(is_video, names)):
+        settings["track"] = track
+    with StopSignals() as signals, PredictionFolder(Path(output), settings, resume) as folder:
+        todo = folder.todo(names)
+        run = PredictionRun(console, folder, limits)
         pictures_left = sum(not is_video(name) for name in todo)
         every = sum(not is_video(name) for name in names)
         with WorkProgress(console, every, "pictures", done=every - pictures_left) as progress:
@@ -103,13 +103,13 @@ def predict(
             else:
                 batch = batch_size or (GPU_BATCH if predictor.device.type == "cuda" else 1)
                 threads = READERS if workers is None else workers
-                choice = VideoChoice(pictures is not False, "csv" in wanted, track, batch, threads)
+                choice = Choice(pictures is not False, "csv" in wanted, track, batch, threads)
                 predict_pictures(run, predictor, todo, choice, signals.stopped, progress)
         if predictor is not None:
             for name in filter(is_video, todo):
                 if not signals.stopped():
                     predict_video(run, predictor, name, choice, signals.stopped)
-        return run.finish(wanted, header.classes, len(names), progress.rate, strict, signals.received)
+        return run.finish(wanted, header.classes, names, progress.rate, strict, signals.received)
 
 
 def settings_of(

@@ -11,8 +11,7 @@ from foveal.runtime.predictor import Predictor
 from foveal.runtime.read_ahead import Stop
 from foveal.runtime.sources import is_video
 from foveal.verbs.drawing import Drawing, drawn_name
-from foveal.verbs.predict_video import VideoChoice
-from foveal.verbs.prediction_run import PredictionRun
+from foveal.verbs.prediction_run import Choice, PredictionRun
 from foveal.verbs.progress import WorkProgress
 
 FAR_LARGER = 8
@@ -23,7 +22,7 @@ def predict_pictures(
     run: PredictionRun,
     predictor: Predictor,
     todo: Sequence[str],
-    choice: VideoChoice,
+    choice: Choice,
     stopped: Stop,
     progress: WorkProgress,
 ) -> None:
@@ -43,6 +42,8 @@ def predict_pictures(
                 row = picture_row(file, shown, target)
                 path = None if target is None else run.folder.path / target
                 drawing.add(lambda row=row: run.add(row), shown, path)  # type: ignore[misc]
+                del shown
+            del found  # so that a large picture is gone before the next one is decoded
             progress.advance()
 
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from foveal.errors import DataError
 from foveal.runtime.detections import Detections
@@ -21,26 +21,13 @@ from foveal.runtime.read_ahead import Stop
 from foveal.runtime.tracking import Tracked, Tracker, no_tracks
 from foveal.runtime.video import Frame, Video, VideoWriter, open_video
 from foveal.types import Array
-from foveal.verbs.prediction_run import PredictionRun
+from foveal.verbs.prediction_run import Choice, PredictionRun
 from foveal.verbs.progress import WorkProgress
 
 COLUMNS = ("frame", "time", "track", "name", "score", "x1", "y1", "x2", "y2", "label")
 
 
-class VideoChoice(NamedTuple):
-    """What is done with a video."""
-
-    draw: bool
-    table: bool
-    """A CSV file, too."""
-    track: bool
-    batch_size: int
-    workers: int
-
-
-def predict_video(
-    run: PredictionRun, predictor: Predictor, name: str, choice: VideoChoice, stopped: Stop
-) -> None:
+def predict_video(run: PredictionRun, predictor: Predictor, name: str, choice: Choice, stopped: Stop) -> None:
     """Look at every frame; ``NAME.jsonl`` has a line per frame, ``NAME.mp4`` the boxes. Nothing of a video that
     was stopped or cannot be opened is kept; of one that breaks off, what there is."""
     try:
@@ -54,7 +41,7 @@ def predict_video(
 
 
 def _look(
-    run: PredictionRun, predictor: Predictor, video: Video, choice: VideoChoice, stopped: Stop
+    run: PredictionRun, predictor: Predictor, video: Video, choice: Choice, stopped: Stop
 ) -> Row | None:
     """The video's row; None where it was stopped."""
     stem = run.folder.path / run.folder.name(video.name)
@@ -152,12 +139,15 @@ class _Rows:
         self._forgotten = True
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        for stream in self._streams:
-            stream.close()
-        for path in self._paths:
+        try:
+            for stream in self._streams:
+                stream.close()
             if kind is None and not self._forgotten:
-                _part(path).replace(path)
-            _part(path).unlink(missing_ok=True)
+                for path in self._paths:
+                    _part(path).replace(path)
+        finally:
+            for path in self._paths:
+                _part(path).unlink(missing_ok=True)
 
 
 def _part(path: Path) -> Path:

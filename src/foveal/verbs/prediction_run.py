@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from foveal.data.inside import printable
 from foveal.errors import DataError, Interrupted
 from foveal.grammar import many
 from foveal.runtime.detections import Detections
 from foveal.runtime.journal import ERROR, Row, detections_of
 from foveal.runtime.prediction_folder import PredictionFolder
 from foveal.types import ClassNames
+from foveal.verbs.progress import a_second
 
 
 class Prediction(NamedTuple):
@@ -48,6 +50,17 @@ class PredictResult(NamedTuple):
     def failed(self) -> list[tuple[Path, str]]:
         """Pictures and videos that could not be read, with the reason."""
         return [(Path(row["file"]), row["error"]) for row in self.rows() if row["status"] == ERROR]
+
+
+class Choice(NamedTuple):
+    """How pictures and videos are gone through, and what is written of them."""
+
+    draw: bool
+    table: bool
+    """A CSV file of each video, too."""
+    track: bool
+    batch_size: int
+    workers: int
 
 
 class Best(NamedTuple):
@@ -88,14 +101,14 @@ class PredictionRun:
             self.say(str(row["error"]), "yellow")
 
     def say(self, line: str, style: str = "") -> None:
-        """A line for the user."""
-        self.console.print(line, style=style, soft_wrap=True, markup=False, highlight=False)
+        """A line for the user; names of files may hold line breaks."""
+        self.console.print(printable(line), style=style, soft_wrap=True, markup=False, highlight=False)
 
     def finish(
         self,
         formats: Sequence[str],
         classes: ClassNames,
-        asked: int,
+        asked: Sequence[str],
         rate: float,
         strict: bool = False,
         signal: int | None = None,
@@ -107,15 +120,17 @@ class PredictionRun:
         """
         result = self._count()
         if signal is not None:
-            left = asked - len(self.folder.journal.done)
+            left = len(self.folder.todo(asked))
             raise Interrupted(
-                f"stopped with {left:,} of {asked:,} still to do; what was done is kept in {self.folder.path}, "
-                "and the same command with --resume goes on",
+                f"stopped with {left:,} of {len(asked):,} still to do; what was done is kept in "
+                f"{self.folder.path}, and the same command with --resume goes on",
                 signal,
             )
         if not result.pictures and not result.videos:
             self.folder.discard()
-            raise DataError(f"none of the {asked} pictures could be read; the first: {self._first_reason}")
+            raise DataError(
+                f"none of the {len(asked)} pictures could be read; the first: {self._first_reason}"
+            )
         self.folder.finish(formats, classes)
         self._tell(result, rate)
         if strict and self.failed:
@@ -135,7 +150,7 @@ class PredictionRun:
 
     def _tell(self, result: PredictResult, rate: float) -> None:
         if result.pictures:
-            speed = f", {rate:.3g} a second" if rate and not result.videos else ""
+            speed = f", {a_second(rate)}" if rate and not result.videos else ""
             failed = f", {self.failed} could not be read" if self.failed else ""
             self.say(
                 f"{many(result.detections, 'detection')} on {many(result.pictures, 'picture')}{speed}{failed} "

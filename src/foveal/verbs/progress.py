@@ -57,13 +57,18 @@ class WorkProgress:
 
     def said(self) -> str:
         """How many, how fast, and how long it will take."""
-        text = f"{self.done:,} {self._unit}, {self.rate:.3g} a second"
+        text = f"{self.done:,} {self._unit}, {a_second(self.rate)}"
         if self._total is None or not self.rate:
             return text
         left = duration(max(0, self._total - self.done) / self.rate)
-        return f"{self.done:,} of {self._total:,} {self._unit}, {self.rate:.3g} a second, {left} left"
+        return f"{self.done:,} of {self._total:,} {self._unit}, {a_second(self.rate)}, {left} left"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+def a_second(rate: float) -> str:
+    """A rate in three digits, without an exponent."""
+    return f"{rate:,.0f} a second" if rate >= 100 else f"{rate:.3g} a second"

@@ -53,6 +53,7 @@ def serve(
     decoders: int = 2,
     cors: Sequence[str] = (),
     access_log: bool = False,
+    allow_host: Sequence[str] = (),
 ) -> None:
     """Serve a checkpoint, ONNX or OpenVINO file until SIGTERM or Ctrl-C, which end it with ``Interrupted``.
 
@@ -60,32 +61,38 @@ def serve(
     overlap: as for ``Predictor``. threads: of the network. batch, wait_ms: pictures that go through the network
     together at most, and how long the first waits for others. queue: pictures in work at one time; what is more is
     refused with 503. decoders: processes that decode pictures. cors: origins of pages that may ask from elsewhere.
-    access_log: a line on stderr for every request. UsageError where the address is taken.
+    access_log: a line on stderr for every request. allow_host: names besides this machine's that a server which
+    listens here alone answers to. UsageError where the address is taken.
     """
     check_installed()
     from foveal.serve.app import Application
-    from foveal.serve.http import LOCAL, bind, run, url
+    from foveal.serve.hosts import host_check, is_loopback
+    from foveal.serve.http import bind, run, url
     from foveal.serve.settings import Address, Limits
 
     path = Path(model)
     name = model_name(path) if name is None else name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(f"name {name!r} does not fit into an address; use letters, digits, '.', '_' and '-'")
+    check_origins(cors)
     limits = Limits(batch=batch, wait_ms=wait_ms, queue=queue, decoders=decoders)
     listener = bind(Address(host, port))
+    address = listener.getsockname()[0]
     try:
         if threads is not None:
             torch.set_num_threads(threads)
         examples = None if calibration is None else find_pictures([str(calibration)])
         predictor = Predictor(path, device, score_thresh, backend, precision, examples, tiles, overlap)
-        app = Application(predictor, facts_of(path, name, predictor), limits, tuple(cors), access_log)
+        known_host = host_check(address, allow_host)
+        facts = facts_of(path, name, predictor)
+        app = Application(predictor, facts, limits, tuple(cors), access_log, known_host)
 
         def started() -> None:
             height, width = predictor.canvas
             classes = many(len(predictor.classes.names), "class", "classes")
             what = f"{name} ({classes}, {height} x {width}, {predictor.backend} {predictor.precision})"
             _say(f"serving {what} on {url(listener)}; stop with Ctrl-C")
-            if host not in LOCAL:
+            if not is_loopback(address):
                 _say(
                     f"whoever reaches this machine on port {listener.getsockname()[1]} can use it ({host}); "
                     "there is no password: see docs/serve.md for a proxy"
@@ -114,6 +121,7 @@ def facts_of(path: Path, name: str, predictor: Predictor) -> ModelFacts:
     return ModelFacts(
         name=name,
         classes=header.classes.names,
+        ids=tuple(header.classes.ids),
         thresholds=predictor.thresholds,
         score_thresh=predictor.postprocessor.score_thresh,
         canvas=predictor.canvas,
@@ -123,6 +131,13 @@ def facts_of(path: Path, name: str, predictor: Predictor) -> ModelFacts:
         backend=predictor.backend,
         precision=predictor.precision,
     )
+
+
+def check_origins(origins: Sequence[str]) -> None:
+    """UsageError for what no browser sends as its ``Origin``: it would never match."""
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+", origin):
+            raise UsageError(f"--cors {origin}: an origin is like https://shop.example, without a path")
 
 
 def check_installed() -> None:

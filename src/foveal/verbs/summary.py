@@ -39,7 +39,7 @@ MEANING: dict[FaultKind, tuple[str, str]] = {
         "picture whose boxes were turned with it (EXIF)",
         "pictures whose boxes were turned with them (EXIF)",
     ),
-    "duplicate_id": ("repeated id, left out", "repeated ids, left out"),
+    "duplicate_id": ("id or name given twice", "ids or names given twice"),
     "orphan_label": ("label without a picture, left out", "labels without a picture, left out"),
     "moved_path": (
         "path that was found elsewhere than written",

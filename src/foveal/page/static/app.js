@@ -1,16 +1,17 @@
 // The page: one picture on the stage, its detections beside it, more pictures in a row below.
 
 import { createCamera } from "./camera.js";
-import { Fault, decode } from "./decoding.js";
+import { decode } from "./decoding.js";
 import { cocoFile, downloadJson, downloadPicture } from "./downloads.js";
 import { byId, element, named } from "./elements.js";
+import { Fault } from "./fault.js";
 import { createFilters } from "./filters.js";
 import { stepsOf } from "./gestures.js";
 import { createIntake, showSamples } from "./intake.js";
 import { createList } from "./list.js";
 import { createQueue } from "./queue.js";
 import { createStrip } from "./strip.js";
-import { View } from "./view.js";
+import { MOST_ZOOM, View } from "./view.js";
 import { plural, summary } from "./words.js";
 
 const SPEAK_AFTER = 400; // milliseconds without a change before the words follow a moving slider
@@ -18,7 +19,10 @@ const SPEAK_AFTER = 400; // milliseconds without a change before the words follo
 const kind = document.querySelector('meta[name="engine"]').content;
 const [{ connect, place }, colours, samples] = await Promise.all([
   import(`./engine_${kind}.js`), given("palette.json"), given("samples.json"),
-]);
+]).catch(error => {
+  byId("model-line").textContent = "A part of this page did not come. Load it again.";
+  throw error;
+});
 
 byId("model-line").textContent = "";
 let engine = null;
@@ -38,7 +42,7 @@ const steps = stepsOf(view);
 byId("zoom-in").addEventListener("click", steps.larger);
 byId("zoom-out").addEventListener("click", steps.smaller);
 byId("zoom-fit").addEventListener("click", steps.fit);
-byId("again").addEventListener("click", () => queue.again(current));
+byId("again").addEventListener("click", again);
 byId("remove").addEventListener("click", remove);
 byId("download-json").addEventListener("click", () => downloadJson(cocoFile(done(), engine.model, filters)));
 byId("download-picture").addEventListener("click", () => downloadPicture(current, shown, colours).catch(say));
@@ -118,7 +122,7 @@ function refresh() {
   byId("stage").dataset.state = current?.state ?? "none";
   byId("fault").hidden = current?.state !== "failed";
   byId("unseen").hidden = !(current?.state === "done" && current.unseen);
-  byId("fault-text").textContent = current?.state === "failed" ? faultOf(current) : "";
+  write("fault-text", current?.state === "failed" ? faultOf(current) : "");
   byId("download-json").disabled = done().length === 0;
   byId("download-picture").disabled = found === null;
   byId("controls").hidden = found === null;
@@ -143,19 +147,27 @@ function select(row) {
 // The live region: once things have come to rest.
 function speak() {
   const texts = { waiting: "Waiting …", running: "Looking …", failed: "", done: "" };
-  if (current === null) return write("No picture yet.");
-  write(current.state === "done" ? summary(current, shown) : texts[current.state]);
+  if (current === null) return write("status", "No picture yet.");
+  write("status", current.state === "done" ? summary(current, shown) : texts[current.state]);
   const seen = current.state === "done" ? plural(shown.length, "object") : "";
   byId("picture").setAttribute("aria-label", `${current.name}${seen && `, ${seen} marked`}. Plus and minus zoom, arrows move.`);
 }
 
-function write(text) {
-  if (byId("status").textContent !== text) byId("status").textContent = text;
+// Only what is new: a screen reader says again what is written again.
+function write(id, text) {
+  if (byId(id).textContent !== text) byId(id).textContent = text;
 }
 
 function zoomed(times) {
   byId("zoom-value").textContent = `${times < 10 ? times.toFixed(1).replace(".0", "") : Math.round(times)}×`;
-  byId("zoom-out").disabled = byId("zoom-fit").disabled = times === 1;
+  // Not `disabled`, which would take the focus from the button that was just pressed.
+  for (const id of ["zoom-out", "zoom-fit"]) byId(id).setAttribute("aria-disabled", times === 1);
+  byId("zoom-in").setAttribute("aria-disabled", times === MOST_ZOOM);
+}
+
+function again() {
+  queue.again(current);
+  byId("picture").focus({ preventScroll: true }); // the button goes away
 }
 
 function remove() {
@@ -176,7 +188,7 @@ const done = () => queue.pictures.filter(({ state }) => state === "done");
 // An error that belongs to no picture; null: none any more.
 function say(fault) {
   byId("alert").hidden = fault === null;
-  byId("alert").textContent = fault === null ? "" : sentence(fault);
+  write("alert", fault === null ? "" : sentence(fault));
   if (fault !== null && engine === null) byId("loading").hidden = true;
 }
 

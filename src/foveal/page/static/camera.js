@@ -1,7 +1,7 @@
 // A picture from the camera.
 
 import { byId } from "./elements.js";
-import { Fault } from "./decoding.js";
+import { Fault } from "./fault.js";
 
 const WHY = {
   NotAllowedError: "The camera is not allowed on this page. Allow it in the browser's settings of this site, then try again.",
@@ -13,28 +13,30 @@ const WHY = {
 export function createCamera({ ontake, onfault }) {
   const [dialog, video] = [byId("camera"), byId("camera-video")];
   byId("open-camera").hidden = !navigator.mediaDevices?.getUserMedia; // absent, too, where the address is not secure
-  let [stream, number] = [null, 0];
+  let [stream, number, asked] = [null, 0, false];
 
   async function open() {
+    if (asked) return; // a second click would open a second stream
+    asked = true;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      video.srcObject = stream;
+      dialog.showModal();
+      await video.play().catch(() => {}); // closed before it began
     } catch (error) {
-      return onfault(new Fault(WHY[error.name] ?? "The camera could not be started."));
+      onfault(new Fault(WHY[error.name] ?? "The camera could not be started."));
+    } finally {
+      asked = false;
     }
-    video.srcObject = stream;
-    dialog.showModal();
-    await video.play();
   }
 
   function take() {
-    if (!video.videoWidth) return;
+    if (!dialog.open || !video.videoWidth) return;
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
     canvas.getContext("2d").drawImage(video, 0, 0);
-    canvas.toBlob(content => {
-      dialog.close();
-      ontake(content, `camera-${++number}.png`);
-    }, "image/png");
+    dialog.close();
+    canvas.toBlob(content => ontake(content, `camera-${++number}.png`), "image/png");
   }
 
   byId("open-camera").addEventListener("click", open);

@@ -1,16 +1,16 @@
 // What a person takes away: COCO JSON of all pictures, and the picture that is on the screen, with its boxes.
 
-import { Fault, decode } from "./decoding.js";
+import { decode } from "./decoding.js";
 import { element } from "./elements.js";
+import { Fault } from "./fault.js";
 import { paintBoxes, pictureStyle } from "./painting.js";
 import { stem } from "./words.js";
 
-const MOST_PIXELS = 1 << 28; // of a canvas
 const QUALITY = 0.92;
 
 // COCO: images, categories, and annotations with scores, of what the filters let through. pictures: those done.
 export function cocoFile(pictures, model, filters) {
-  const ids = model.ids ?? model.classes.map((_, label) => label); // a model that stores no ids of its own
+  const ids = model.ids;
   const images = [];
   const annotations = [];
   for (const { name, found } of pictures) {
@@ -46,9 +46,7 @@ export async function downloadPicture(picture, shown, colours) {
   bitmap.close();
   paintBoxes(context, shown, null, pictureStyle(width, height, shown.length, colours));
   const content = await new Promise(resolve => canvas.toBlob(resolve, jpeg ? "image/jpeg" : "image/png", QUALITY));
-  if (content === null || width * height > MOST_PIXELS) {
-    throw new Fault("The browser cannot draw a picture so large; take the JSON, or foveal predict.");
-  }
+  if (content === null) throw new Fault("The browser cannot draw a picture so large; take the JSON, or foveal predict.");
   save(content, `${stem(picture.name)}_detections.${jpeg ? "jpg" : "png"}`);
 }
 

@@ -1,6 +1,6 @@
 // The model runs in this browser; pictures stay on this machine.
 
-import { Fault } from "./decoding.js";
+import { Fault } from "./fault.js";
 
 export const place = "in this browser: pictures stay on this machine";
 
@@ -8,9 +8,10 @@ export const place = "in this browser: pictures stay on this machine";
 export async function connect(report) {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   const waiting = new Map();
-  let number = 0;
+  let [number, broken] = [0, null];
 
   function ask(question) {
+    if (broken !== null) return Promise.reject(broken);
     return new Promise((resolve, reject) => {
       waiting.set(question.id, { resolve, reject });
       worker.postMessage(question);
@@ -26,14 +27,19 @@ export async function connect(report) {
   });
   worker.addEventListener("error", event => {
     event.preventDefault();
-    for (const { reject } of waiting.values()) {
-      reject(new Fault("The model stopped in this browser, perhaps for want of memory. Load the page again."));
-    }
+    broken = new Fault("The model stopped in this browser, perhaps for want of memory. Load the page again.");
+    for (const { reject } of waiting.values()) reject(broken);
     waiting.clear();
+    worker.terminate();
   });
 
-  const model = await ask({ start: true });
-  return { model, detect: picture => ask({ id: ++number, picture }) };
+  try {
+    const model = await ask({ start: true });
+    return { model, detect: picture => ask({ id: ++number, picture }) };
+  } catch (fault) {
+    worker.terminate(); // the next try makes another
+    throw fault;
+  }
 }
 
 function progressText({ stage, length, bytes }) {

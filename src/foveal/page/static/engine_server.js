@@ -1,10 +1,11 @@
 // The model runs where this page came from.
 
-import { Fault } from "./decoding.js";
+import { Fault } from "./fault.js";
+import { bytesOf } from "./promised.js";
 
 export const place = "on the server that this page came from";
 
-const GONE = "The server does not answer. Check that it runs, then try again: the picture is still here.";
+const GONE = "The server does not answer. Check that it runs, then try again.";
 const TRIES = 4;
 const LONGEST_WAIT = 5; // seconds, of what a busy server asks for
 
@@ -19,7 +20,10 @@ async function detect(picture, name) {
   for (let attempt = 1; ; attempt++) {
     const form = new FormData();
     form.append("file", picture, name);
-    const answer = await request("v1/detect?all=true", { method: "POST", body: form });
+    const answer = await request("v1/detect?all=true", { method: "POST", body: form }).catch(async fault => {
+      await bytesOf(picture, 0, 1); // a file that cannot be read looks like a server that does not answer
+      throw fault;
+    });
     if (answer.status === 503 && attempt < TRIES) {
       const seconds = Math.min(Number(answer.headers.get("Retry-After")) || 1, LONGEST_WAIT);
       await new Promise(resolve => setTimeout(resolve, 1000 * seconds));

@@ -4,22 +4,31 @@ import { byId, element, named, swatch } from "./elements.js";
 
 const PLAIN_THRESHOLD = 0.3; // of a class for which the model stores none, as in `foveal predict`
 
+// The threshold of all classes, where it is one, and the slider has it; else null.
+function commonThreshold(classes, stored) {
+  const [first] = stored.values();
+  const same = classes.every(name => stored.get(name) === first);
+  return first !== undefined && same && Number(first.toFixed(2)) === first ? first : null;
+}
+
 // model: class names, thresholds, score_thresh. onchange(): something else is to be shown.
 export function createFilters(model, colours, onchange) {
   const slider = byId("threshold");
   const own = byId("own-thresholds");
   const stored = new Map(Object.entries(model.thresholds ?? {}));
+  const common = commonThreshold(model.classes, stored);
+  if (common !== null) stored.clear(); // the slider says it all
   const hidden = new Set();
   let classes = "";
 
   const floor = model.score_thresh ?? 0;
   slider.min = Math.floor(floor * 100) / 100;
-  slider.value = PLAIN_THRESHOLD;
+  slider.value = common ?? PLAIN_THRESHOLD;
   own.checked = stored.size > 0;
   byId("own-thresholds-row").hidden = stored.size === 0;
 
   const limit = name => (own.checked ? stored.get(name) ?? PLAIN_THRESHOLD : Number(slider.value));
-  const over = ({ name, score }) => score > limit(name);
+  const over = ({ name, score }) => score > Math.fround(limit(name)); // scores are in single precision
 
   function changed() {
     byId("threshold-value").textContent = own.checked ? "by class" : Number(slider.value).toFixed(2);

@@ -37,6 +37,7 @@ function listenForPointers(canvas, view) {
   let moved = 0;
 
   canvas.addEventListener("pointerdown", event => {
+    if (event.button !== 0) return; // another opens a menu, and may never come up again
     pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
     if (pointers.size === 1) moved = 0;
     canvas.setPointerCapture(event.pointerId);
@@ -57,10 +58,9 @@ function listenForPointers(canvas, view) {
     pointers.set(event.pointerId, [x, y]);
   });
   canvas.addEventListener("pointerup", event => {
-    if (pointers.size === 1 && moved < CLICK) view.pointAt(event.offsetX, event.offsetY);
-    pointers.delete(event.pointerId);
+    if (pointers.has(event.pointerId) && pointers.size === 1 && moved < CLICK) view.pointAt(event.offsetX, event.offsetY);
   });
-  canvas.addEventListener("pointercancel", event => pointers.delete(event.pointerId));
+  canvas.addEventListener("lostpointercapture", event => pointers.delete(event.pointerId)); // up, or taken away
 }
 
 export const stepsOf = view => ({ larger: () => view.zoomAt(STEP), smaller: () => view.zoomAt(1 / STEP), fit: () => view.zoomAt(0) });

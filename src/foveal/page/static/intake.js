@@ -1,7 +1,7 @@
 // Pictures come in: chosen, dropped, pasted, or one of the samples.
 
 import { byId, element } from "./elements.js";
-import { Fault } from "./decoding.js";
+import { Fault } from "./fault.js";
 
 // onfiles([{file, name}]), onfault(fault).
 export function createIntake({ onfiles, onfault }) {

@@ -7,7 +7,7 @@ const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu
 
 // rows: {box, score, label, name} in the context's own pixels, best first; selected: one of them, or null.
 // style: {line, font} in those pixels, width and height of what is seen, colours [[fill, ink], ...], frame: left, top,
-// width and height of the picture.
+// width and height of the picture, tagged: the share of what is seen that tags may take; the best come first.
 export function paintBoxes(context, rows, selected, style) {
   const largestFirst = [...rows].sort((a, b) => area(b.box) - area(a.box)); // small ones inside stay whole
   for (const row of largestFirst) {
@@ -27,7 +27,7 @@ export function pictureStyle(width, height, count, colours) {
   const few = count <= 12 ? 1 : Math.max(0.7, (12 / count) ** 0.25);
   const line = Math.max(count <= 40 ? 2 : 1, Math.round((side * few) / 200));
   const font = Math.max(count > 20 ? 9 : 10, Math.round((5 + side * 0.016) * few));
-  return { line, font, width, height, frame: [0, 0, width, height], colours };
+  return { line, font, width, height, frame: [0, 0, width, height], colours, tagged: Infinity };
 }
 
 const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
@@ -61,14 +61,17 @@ function highlight(context, row, style) {
   }
 }
 
-function tags(context, rows, style) {
+function tags(context, all, style) {
   context.font = `600 ${style.font}px ${FONT}`;
   context.textBaseline = "middle";
   context.direction = "ltr";
   const pad = Math.max(3, Math.round(style.font * 0.35));
   const high = style.font + pad + 2;
-  const texts = rows.map(({ name, score }) => `${shortened(name)} ${score.toFixed(2)}`);
+  const texts = all.map(({ name, score }) => `${shortened(name)} ${score.toFixed(2)}`);
   const sizes = texts.map(text => [Math.min(Math.ceil(context.measureText(text).width) + 2 * pad, style.width), high]);
+  let [count, room] = [0, style.tagged * style.width * style.height];
+  while (count < all.length && (count === 0 || room > 0)) room -= sizes[count++][0] * high;
+  const rows = all.slice(0, count);
   const places = placeTags(rows.map(row => row.box), sizes, style.width, style.height, style.line);
   for (let index = rows.length - 1; index >= 0; index--) { // the best lie on top
     if (places[index] === null) continue;

@@ -1,5 +1,6 @@
 // The row of small pictures, one button each.
 
+import { decode } from "./decoding.js";
 import { byId, element, named } from "./elements.js";
 
 const SIDE = 64; // pixels of a small picture
@@ -10,6 +11,7 @@ const STATES = { waiting: "waiting", running: "being looked at", failed: "failed
 export function createStrip({ onchoose, counted }) {
   const strip = byId("strip");
   const items = new Map();
+  let last = Promise.resolve();
 
   function add(picture) {
     const canvas = element("canvas", { "aria-hidden": "true", width: SIDE, height: SIDE });
@@ -18,12 +20,14 @@ export function createStrip({ onchoose, counted }) {
     const item = element("li", {}, button);
     items.set(picture, { item, button, badge });
     strip.append(item);
-    thumbnail(picture.file, canvas);
+    last = last.then(() => thumbnail(picture, canvas));
   }
 
-  // Cropped to a square from the middle; what is no picture stays blank.
-  async function thumbnail(file, canvas) {
-    const bitmap = await createImageBitmap(file).catch(() => null);
+  // Cropped to a square from the middle; what is no picture stays blank. One at a time: a hundred photographs,
+  // decoded at once, fill gigabytes.
+  async function thumbnail(picture, canvas) {
+    if (!items.has(picture)) return;
+    const bitmap = await decode(picture.file).catch(() => null);
     if (bitmap === null) return;
     const side = Math.min(bitmap.width, bitmap.height);
     [canvas.width, canvas.height] = [2 * SIDE, 2 * SIDE];

@@ -5,7 +5,8 @@ import { paintBoxes } from "./painting.js";
 
 const FONT = 13;
 const LINES = [[20, 3], [60, 2], [Infinity, 1]]; // boxes in view up to which a line has so many pixels
-const MOST_ZOOM = 24; // times the size at which the picture fits
+export const MOST_ZOOM = 24; // times the size at which the picture fits
+const TAGGED = 0.2; // of the view, that tags may take: more would hide what they name
 const PIXELS_SHOWN = 3; // screen pixels of a picture's pixel from which it is drawn as a square
 
 // onselect(row or null): a box was pointed at, or let go; onzoom(times): magnified by so much from where it fits.
@@ -116,7 +117,7 @@ export class View {
       .filter(({ box }) => box[2] > 0 && box[3] > 0 && box[0] < width && box[1] < height);
     const chosen = seen.find(({ row }) => row === this.selected) ?? null;
     const [, line] = LINES.find(([most]) => seen.length <= most);
-    paintBoxes(context, seen, chosen, { line, font: FONT, width, height, frame, colours: this.colours });
+    paintBoxes(context, seen, chosen, { line, font: FONT, width, height, frame, colours: this.colours, tagged: TAGGED });
   }
 
   // In the middle where the picture is smaller than the canvas, without gaps where it is larger.

@@ -10,7 +10,7 @@ const UNDRAWABLE = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 // A class's name for a line among others.
 export function shortened(name) {
   const letters = [...name.replace(UNDRAWABLE, " ")];
-  return letters.length <= LONGEST_NAME ? letters.join("") : `${letters.slice(0, LONGEST_NAME - 1).join("")}…`;
+  return letters.length <= LONGEST_NAME ? letters.join("") : `${letters.slice(0, LONGEST_NAME - 1).join("").trimEnd()}…`;
 }
 
 // The same within a sentence: letters that run from right to left keep to themselves.

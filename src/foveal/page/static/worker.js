@@ -2,9 +2,10 @@
 // Asked {start: true} or {id, picture: Blob}; answers {progress}, {ready}, {id, found} or {id?, error}.
 
 import * as ort from "./runtime/onnxruntime.js";
+import { decode } from "./decoding.js";
+import { Fault } from "./fault.js";
 import { differences, undoBox } from "./letterbox.js";
 import { bitmapRows, place } from "./placing.js";
-import { Fault, decode } from "./decoding.js";
 
 ort.env.wasm.numThreads = 1; // more would need headers that a plain file server does not send
 ort.env.wasm.wasmPaths = { wasm: new URL("./runtime/onnxruntime.wasm", import.meta.url).href };
@@ -13,19 +14,19 @@ let model = null;
 let session = null;
 
 async function start() {
-  model = await (await get("./model.json")).json();
+  model = await (await get("./model.json", "", "no-cache")).json();
   if (differences(model.golden, model.canvas).length) {
     throw new Fault("This browser counts sizes otherwise than the model was trained with; nothing is detected.");
   }
-  const weights = await download(model.file, model.bytes);
+  const weights = await download(model);
   postMessage({ progress: { stage: "starting" } });
   session = await ort.InferenceSession.create(weights, { executionProviders: ["wasm"] });
 }
 
-async function get(path) {
+async function get(path, query = "", cache = "default") {
   let answer = null;
   try {
-    answer = await fetch(new URL(path, import.meta.url));
+    answer = await fetch(new URL(path + query, import.meta.url), { cache });
   } catch {
     throw new Fault("The site does not answer. Check the connection, then load the page again.");
   }
@@ -33,8 +34,9 @@ async function get(path) {
   return answer;
 }
 
-async function download(path, bytes) {
-  const reader = (await get(`./${path}`)).body.getReader();
+// The digest in the address keeps a browser from taking another model, which it has kept of an earlier site.
+async function download({ file, bytes, sha256 }) {
+  const reader = (await get(`./${file}`, `?${sha256.slice(0, 16)}`)).body.getReader();
   const content = new Uint8Array(bytes);
   let length = 0;
   for (let part = await reader.read(); !part.done; part = await reader.read()) {

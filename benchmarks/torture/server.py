@@ -1,0 +1,100 @@
+"""A server in a process of its own, and what /proc says of it and of all that it started. Linux."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+MEGABYTE = 1_000_000
+
+
+class Server:
+    """A server in a process of its own, which ends with the context."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as stream:
+            self.process = subprocess.Popen(command, stderr=stream, stdin=subprocess.DEVNULL)
+        self.pid = self.process.pid
+        self.port = self._wait(900)
+
+    def _wait(self, seconds: float) -> int:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = re.search(r"on http://\S+:(\d+)", self.log.read_text())
+            if found:
+                return int(found[1])
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"the server did not start: {self.log.read_text()}")
+
+    def family(self) -> list[int]:
+        """Ids of the server and of all that it started."""
+        return [self.pid, *descendants(self.pid)]
+
+    def decoders(self) -> list[int]:
+        """Ids of the processes that decode, without the one that forks them."""
+        return [pid for child in children(self.pid) for pid in children(child)]
+
+    def memory(self) -> int:
+        """Resident bytes of all of them."""
+        return sum(resident(pid) for pid in self.family())
+
+    def stop(self) -> int:
+        """Its exit code after SIGTERM."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(60)
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(entry.name))
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    own = children(pid)
+    return own + [deeper for child in own for deeper in descendants(child)]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there, and more than its entry in the table."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def resident(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+@asynccontextmanager
+async def growth(server: Server) -> AsyncIterator[list[int]]:
+    """Appends by how many bytes the server's memory grew at most."""
+    before, most = server.memory(), [0]
+
+    async def watch() -> None:
+        while True:
+            most[0] = max(most[0], server.memory() - before)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(watch())
+    try:
+        yield most
+    finally:
+        most[0] = max(most[0], server.memory() - before)
+        task.cancel()
