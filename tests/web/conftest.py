@@ -150,3 +150,19 @@ def site(onnx_model: Path, runtime: dict[str, bytes], tmp_path_factory: pytest.T
     from foveal.verbs.web import web
 
     return web(onnx_model, tmp_path_factory.mktemp("web") / "site", quiet=True).folder
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any) -> Iterator[Any]:
+    """A page that shows nothing and may import every script of the site."""
+    files = page_files("browser", ())
+
+    def answer(method: str, path: str, body: bytes) -> tuple[int, str, bytes]:
+        file = files.get(path)
+        return (404, "text/plain", b"") if file is None else (200, file.content_type, file.content)
+
+    with served(answer) as address:
+        page = browser.new_page()
+        page.goto(address + "letterbox.js")
+        yield page
+        page.close()

@@ -6,16 +6,13 @@ import base64
 import io
 import struct
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.web.conftest import served
 
 from foveal.data.decode import read_picture
-from foveal.page.files import page_files
 from foveal.types import Array
 
 pytestmark = pytest.mark.browser
@@ -42,21 +39,6 @@ DECODE = """async text => {
   });
   return { promised, height: bitmap.height, width: bitmap.width, pixels: btoa(pixels) };
 }"""
-
-
-@pytest.fixture(scope="module")
-def page(browser: Any) -> Iterator[Any]:
-    files = page_files("browser", ())
-
-    def answer(method: str, path: str, body: bytes) -> tuple[int, str, bytes]:
-        file = files.get(path)
-        return (404, "text/plain", b"") if file is None else (200, file.content_type, file.content)
-
-    with served(answer) as address:
-        page = browser.new_page()
-        page.goto(address + "letterbox.js")
-        yield page
-        page.close()
 
 
 def in_browser(page: Any, content: bytes) -> dict[str, Any]:

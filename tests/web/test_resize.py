@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.web.conftest import served
 
 from foveal.export.header import golden_table
 from foveal.ops.letterbox import fit_letterbox, scaled_size, size_policy, undo_boxes
-from foveal.page.files import page_files
 from foveal.runtime.pictures import place_picture
 from foveal.types import Array
 
@@ -27,21 +24,6 @@ PLACE = """async ([pixels, height, width, canvasHeight, canvasWidth]) => {
   for (const value of planes) text += String.fromCharCode(value);
   return btoa(text);
 }"""
-
-
-@pytest.fixture(scope="module")
-def page(browser: Any) -> Iterator[Any]:
-    files = page_files("browser", ())
-
-    def answer(method: str, path: str, body: bytes) -> tuple[int, str, bytes]:
-        file = files.get(path)
-        return (404, "text/plain", b"") if file is None else (200, file.content_type, file.content)
-
-    with served(answer) as address:
-        page = browser.new_page()
-        page.goto(address + "letterbox.js")
-        yield page
-        page.close()
 
 
 def in_browser(page: Any, picture: Array, canvas: tuple[int, int]) -> Array:

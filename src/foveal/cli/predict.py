@@ -43,7 +43,7 @@ def predict(
         typer.Option("--batch", "--batch-size", min=1, help="pictures together; default: 8 on a GPU, else 1"),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="threads that read ahead; with --cluster: processes that detect")
+        int | None, typer.Option(min=0, help="threads that read ahead; with --cluster: processes that detect")
     ] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help="larger pictures are refused")] = 250_000_000,
     track: Annotated[bool, typer.Option(help="follow objects through videos")] = True,

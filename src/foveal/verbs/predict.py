@@ -16,6 +16,7 @@ from foveal.runtime.formats import check_formats
 from foveal.runtime.model_file import open_model
 from foveal.runtime.prediction_folder import PredictionFolder, file_hash
 from foveal.runtime.predictor import Predictor, choose_thresholds
+from foveal.runtime.remote import is_remote
 from foveal.runtime.sources import find_pictures as find_pictures
 from foveal.runtime.sources import find_sources, is_video
 from foveal.runtime.tiling import TileSize, choose_tiling
@@ -64,7 +65,8 @@ def predict(
     detections over the model's own score_thresh. pictures: also write pictures and videos with boxes; by default
     not from a cluster. backend, precision, calibration, tiles, overlap, max_pixels: as in ``Predictor``,
     pictures to calibrate on as files, folders or globs. formats: coco, csv, yolo, parquet, jsonl. batch_size:
-    pictures that go through the network together; default: 8 on a GPU, else 1. workers: threads that decode ahead;
+    pictures that go through the network together; default: 8 on a GPU, else 1. workers: threads that decode ahead,
+    by default 2 where a GPU works or pictures come from elsewhere;
     on a cluster, processes that detect. track: follow objects through videos. resume: go on with ``output`` where
     it was left; otherwise an ``output`` with anything in it is not touched and a numbered one is made beside it.
     cluster, address, patience: with Ray Data, on this machine or on the cluster at an address, as for
@@ -102,7 +104,7 @@ def predict(
                 predict_on_cluster(run, spread, todo, signals, progress)
             else:
                 batch = batch_size or (GPU_BATCH if predictor.device.type == "cuda" else 1)
-                threads = READERS if workers is None else workers
+                threads = _readers(predictor, todo) if workers is None else workers
                 choice = Choice(pictures is not False, "csv" in wanted, track, batch, threads)
                 predict_pictures(run, predictor, todo, choice, signals.stopped, progress)
         if predictor is not None:
@@ -110,6 +112,11 @@ def predict(
                 if not signals.stopped():
                     predict_video(run, predictor, name, choice, signals.stopped)
         return run.finish(wanted, header.classes, names, progress.rate, strict, signals.received)
+
+
+def _readers(predictor: Predictor, names: Sequence[str]) -> int:
+    """Threads that decode ahead: on a CPU they take from the network what they bring, unless they mostly wait."""
+    return READERS if predictor.device.type != "cpu" or any(map(is_remote, names)) else 0
 
 
 def settings_of(
