@@ -40,6 +40,7 @@ def test_a_backbone_of_tensorflows_gives_timms_maps() -> None:
     torch.manual_seed(0)
     ours = Backbone(name, batch_norm="trained").eval()
     theirs = timm.create_model(name, features_only=True, out_indices=(2, 3, 4)).eval()
+    assert not any(isinstance(layer, Conv2dSame) for layer in ours.modules())
     theirs.load_state_dict(ours.body.state_dict())
     for size in ((64, 64), (96, 160)):
         x = torch.randn(1, 3, *size)

@@ -8,10 +8,12 @@ import weakref
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import foveal.cli.predict
@@ -21,7 +23,7 @@ from foveal.engine.signals import StopSignals
 from foveal.errors import DataError, DiskError, Interrupted, UsageError
 from foveal.runtime.journal import picture_row
 from foveal.runtime.predictor import Predictor
-from foveal.verbs.predict import find_pictures, predict
+from foveal.verbs.predict import _readers, find_pictures, predict
 from foveal.verbs.progress import a_second
 
 
@@ -457,3 +459,12 @@ def test_a_video(trained: Any, tmp_path: Path) -> None:
         "detections.jsonl",
         "settings.json",
     ]
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "threads"), [("cpu", "a.png", 0), ("cpu", "s3://b/a.png", 2), ("cuda", "a.png", 2)]
+)
+def test_who_decodes_ahead(device: str, name: str, threads: int) -> None:
+    """On a CPU, threads that decode local files take from the network what they bring."""
+    predictor: Any = SimpleNamespace(device=torch.device(device))
+    assert _readers(predictor, ["b.png", name]) == threads

@@ -66,9 +66,9 @@ def predict(
     not from a cluster. backend, precision, calibration, tiles, overlap, max_pixels: as in ``Predictor``,
     pictures to calibrate on as files, folders or globs. formats: coco, csv, yolo, parquet, jsonl. batch_size:
     pictures that go through the network together; default: 8 on a GPU, else 1. workers: threads that decode ahead,
-    by default 2 where a GPU works or pictures come from elsewhere;
-    on a cluster, processes that detect. track: follow objects through videos. resume: go on with ``output`` where
-    it was left; otherwise an ``output`` with anything in it is not touched and a numbered one is made beside it.
+    by default 2 where a GPU works or pictures come from elsewhere; on a cluster, processes that detect. track:
+    follow objects through videos. resume: go on with ``output`` where it was left; otherwise an ``output``
+    with anything in it is not touched and a numbered one is made beside it.
     cluster, address, patience: with Ray Data, on this machine or on the cluster at an address, as for
     ``detect_on_cluster``; pictures alone.
 
