@@ -5,6 +5,7 @@ The verbs check the same again: these are for the person who waits.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
 
 
 def run(config: Path | None, *arguments: Any) -> None:
-    """What ``train`` is given: the arguments of ``run_settings``."""
+    """What ``train`` is given: the arguments of ``run_settings``. Of several processes the verb says it once."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        return
     with loading():
         from foveal.verbs.run_settings import run_settings
     with _unsaid():
