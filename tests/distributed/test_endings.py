@@ -91,7 +91,7 @@ def test_a_killed_process_ends_the_others(ranks: Any, config: Path) -> None:
     [
         (("training.bach_size=3",), 2, "training.bach_size"),
         (
-            ("data.train.annotations=nowhere.json", "data.train.format=coco", "data.train.images=no"),
+            ("data.train.annotations=nowhere.json", "data.train.format=coco", "data.train.images=nowhere"),
             3,
             "nowhere.json",
         ),

@@ -111,7 +111,7 @@ def kill(running: subprocess.Popen[bytes], run: Path, choice: argparse.Namespace
         except ProcessLookupError:
             return
         yield f"process {rank} {wait:.2f} s after step {step} was saved"
-        while running.poll() is None and workers[rank] in children(running.pid):
+        while running.poll() is None and not set(workers).isdisjoint(children(running.pid)):
             time.sleep(0.02)
 
 

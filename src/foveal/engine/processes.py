@@ -69,12 +69,7 @@ def joined() -> Iterator[None]:
             f"WORLD_SIZE is {world_size()}, but {missing[0]} is not set: start several processes with torchrun, "
             "or unset WORLD_SIZE"
         )
-    store, number, count = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
-    # torchrun may keep what it stores from one start to the next.
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    told = dist.PrefixStore(f"foveal/{attempt}", store)  # type: ignore[attr-defined]
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
-    dist.init_process_group(backend, store=store, rank=number, world_size=count)
+    told = _meet()
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
@@ -92,6 +87,23 @@ def joined() -> Iterator[None]:
         with suppress(Exception):
             dist.destroy_process_group()
         _leave(told)
+
+
+def _meet() -> Any:
+    """Connect the processes; the store in which they leave each other words."""
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+    try:
+        store, number, count = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=number, world_size=count)
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise UsageError(
+            f"process {rank()} of {world_size()} cannot reach the others at {where} "
+            f"({(str(error).splitlines() or [type(error).__name__])[0]}); start them with torchrun"
+        ) from error
+    # torchrun may keep what it stores from one start to the next.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return dist.PrefixStore(f"foveal/{attempt}", store)  # type: ignore[attr-defined]
 
 
 def _in_words(error: BaseException) -> dict[str, Any]:
