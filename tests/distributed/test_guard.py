@@ -15,11 +15,12 @@ from foveal.data.shapes import make_shapes
 SCRIPT = Path(__file__).with_name("diverging.py")
 
 
-def pictures_of_second(steps: int) -> list[list[int]]:
-    """Ids of the pictures of each step in the second process."""
+def pictures_of_second(steps: int, epoch: int = 0) -> list[list[int]]:
+    """Ids of the pictures of an epoch's first steps in the second process."""
     loader = make_loader(
         make_shapes(40, 2, 64, seed=1), (64, 64), 2, train=True, workers=0, rank=1, world_size=2
     )
+    loader.set_epoch(epoch)
     return [list(batch.image_ids) for batch, _ in zip(loader, range(steps), strict=False)]
 
 
@@ -40,7 +41,7 @@ def test_ten_in_a_row_end_the_run_alike(ranks: Any, tmp_path: Path) -> None:
     assert done.codes == [6, 6], done.err
     assert "".join(done.err).count("training diverged at step 12") == 1
     saved = torch.load(tmp_path / "run" / "bad_batch.pt", weights_only=True)
-    # The steps 4 to 13 of twenty: the epoch has ten.
-    assert len(saved["batch"]["image_ids"]) == 2
+    # Steps 4 to 13 are bad; the epoch has ten.
+    assert saved["batch"]["image_ids"] == pictures_of_second(3, epoch=1)[2]
     assert saved["bad"] == "loss square"
     assert not torch.isfinite(saved["losses"]["square"])

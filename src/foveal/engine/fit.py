@@ -249,11 +249,15 @@ def _run(
 def _without_its_signals(trainer: pl.Trainer) -> None:
     """Several processes ask each other about signals once a step (``Keeper``), and not for the trainer's own, too.
 
-    No signal of ours ever reaches it, and its question would make the host wait for the device at every batch.
+    No signal of ours ever reaches it, and its question would make the host wait for the device at every batch. Its
+    handlers, in place until training begins, would talk to the other processes in the midst of something else.
     """
-    loop = trainer.fit_loop.epoch_loop
-    if world_size() > 1 and hasattr(loop, "_broadcast_sigterm_tensor"):
-        loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    for part, method in (
+        (trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor"),
+        (trainer._signal_connector, "register_signal_handlers"),
+    ):
+        if world_size() > 1 and hasattr(part, method):
+            setattr(part, method, lambda: None)
 
 
 @contextlib.contextmanager

@@ -127,8 +127,8 @@ def worst_of_all(batch: Any, losses: LossOutput, bad: str) -> tuple[Any, LossOut
     worst = has_bad_loss.index(True) if any(has_bad_loss) else 0
     if not several():
         return batch, losses, bad
-    told: tuple[Any, LossOutput, str] = from_process(worst, lambda: _on_host((batch, losses, bad)))
-    return told
+    batch, values, bad = from_process(worst, lambda: _on_host((batch, losses.losses, bad)))
+    return batch, LossOutput(values, {}), bad
 
 
 def _finite(losses: LossOutput) -> bool:
