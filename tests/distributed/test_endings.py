@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from foveal.data.shapes import make_shapes, write_shapes
+
 
 def states(first: Path, second: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Resume states of two runs, without the time that they took."""
@@ -111,6 +113,27 @@ def test_a_refusal_is_said_once(ranks: Any, config: Path, arguments: Any, code: 
     assert said.count("foveal: ") - said.count("foveal: warning") == 1, said
     assert message in said
     assert not (config.parent / "runs" / "refused").exists()
+
+
+def test_a_fault_of_one_process_ends_all(ranks: Any, config: Path, tmp_path: Path) -> None:
+    """Of eight pictures one cannot be read: the process that meets it says so."""
+    data = tmp_path / "data"
+    write_shapes(make_shapes(8, 2, 64, seed=1), data)
+    broken = sorted((data / "images").iterdir())[3]
+    broken.write_bytes(broken.read_bytes()[:100])
+    source = f"data.train={{format: coco, annotations: {data}/annotations.json, images: {data}/images}}"
+    changes = (source, "data.val=null", "data.strict=true", "data.class_aware_sampling=false")
+    done = ranks("train", config, *changes, "data.augment.mosaic=0", folder=tmp_path)
+    assert done.codes == [3, 3], done.err
+    said = [line for err in done.err for line in err.splitlines() if "warning" not in line]
+    assert len(said) == 1, said
+    assert broken.name in said[0]
+
+
+def test_other_verbs_are_for_one_process(ranks: Any, tmp_path: Path) -> None:
+    done = ranks("doctor", "data", folder=tmp_path, TORCHELASTIC_RUN_ID="none")
+    assert done.codes == [2, 2]
+    assert "torchrun is for foveal train: start foveal doctor in one process" in done.err[0]
 
 
 def test_half_of_torchruns_surroundings(ranks: Any, config: Path) -> None:

@@ -7,11 +7,13 @@ asking the others must not wait for a device.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -28,6 +30,9 @@ NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _FAILED = "failed"
 """Key under which the first process that fails says how."""
 _LEFT = "left"
+_LOOK_EVERY = 0.02
+"""Seconds between two looks at what others have left in the store."""
+_MEETING_SECONDS = 1800.0
 _LEAVING_SECONDS = 5.0
 """So long does the process that holds what the others read wait for them at its end."""
 
@@ -94,16 +99,40 @@ def _meet() -> Any:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
         store, number, count = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
+        store = _fresh_part(store)
         dist.init_process_group(backend, store=store, rank=number, world_size=count)
+        return store
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise UsageError(
             f"process {rank()} of {world_size()} cannot reach the others at {where} "
             f"({(str(error).splitlines() or [type(error).__name__])[0]}); start them with torchrun"
         ) from error
-    # torchrun may keep what it stores from one start to the next.
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return dist.PrefixStore(f"foveal/{attempt}", store)  # type: ignore[attr-defined]
+
+
+def _fresh_part(store: Any) -> Any:
+    """A part of the store in which no earlier start of these processes has left anything.
+
+    torchrun keeps its store from one start to the next; who comes early would read where the others were the last
+    time. So each brings a word of its own, the first process lists them, and a list counts once all that are on it
+    have seen their word of now there. (How often torchrun says it has started them is not the same everywhere.)
+    """
+    mine, names = uuid.uuid4().hex, [f"foveal/word/{number}" for number in range(world_size())]
+    store.set(names[rank()], mine)
+    seen: set[str] = set()
+    end = time.monotonic() + _MEETING_SECONDS
+    while time.monotonic() < end:
+        if is_first() and store.check(names):
+            store.set("foveal/words", " ".join(store.get(name).decode() for name in names))
+        words = store.get("foveal/words").decode() if store.check(["foveal/words"]) else ""
+        part = f"foveal/{hashlib.sha256(words.encode()).hexdigest()}"
+        if mine in words.split():
+            here = store.add(f"{part}/here", int(words not in seen))
+            seen.add(words)
+            if here == world_size():
+                return dist.PrefixStore(part, store)  # type: ignore[attr-defined]
+        time.sleep(_LOOK_EVERY)
+    raise RuntimeError(f"not all have come within {_MEETING_SECONDS / 60:.0f} minutes")
 
 
 def _in_words(error: BaseException) -> dict[str, Any]:
@@ -140,7 +169,7 @@ def _leave(store: Any) -> None:
         if rank() == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
             end = time.monotonic() + _LEAVING_SECONDS
             while left < world_size() and time.monotonic() < end:
-                time.sleep(0.02)
+                time.sleep(_LOOK_EVERY)
                 left = store.add(_LEFT, 0)
 
 
