@@ -26,6 +26,8 @@ with joined():
     torch.manual_seed(0)
     records = build_records(settings.data.train)
     detector = build_detector(settings.model, len(records.classes.names)).to(getattr(torch, sys.argv[3]))
+    folder.mkdir(exist_ok=True)
+    save(folder / "first.safetensors", detector.state_dict(), {})
     fit(
         detector,
         build_criterion(settings.model),

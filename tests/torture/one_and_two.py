@@ -3,7 +3,7 @@
     python tests/torture/one_and_two.py
 
 Augmentation, mosaic, several sizes and class-aware sampling on; the pictures of every step are the same. Prints
-the largest difference of a weight and the relative difference of all, by optimiser and precision.
+the largest difference of a weight, and the difference of all as a share of what training has moved them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
         root = Path(place)
         (root / "tiny.yaml").write_text(module("conftest").CONFIG)
         ranks = module("ranks").Ranks(root)
-        print("optimiser  precision  largest difference  relative")
+        print("optimiser  precision  largest difference  share of the way")
         for optimizer, words in OPTIMIZERS.items():
             for precision in ("float64", "float32"):
                 folders = []
@@ -53,16 +53,16 @@ def main() -> None:
                     done = ranks(*words_of_run, folder=root, count=count, script=script)
                     if done.codes != [0] * count:
                         sys.exit("".join(done.err))
-                one, two = (joined(folder) for folder in folders)
-                relative = float((one - two).norm() / one.norm())
+                one, two = (weights(folder / "last.safetensors") for folder in folders)
+                share = float((one - two).norm() / (one - weights(folders[0] / "first.safetensors")).norm())
                 largest = float((one - two).abs().max())
-                print(f"{optimizer:9}  {precision:9}  {largest:18.1e}  {relative:8.1e}")
+                print(f"{optimizer:9}  {precision:9}  {largest:18.1e}  {share:16.1e}", flush=True)
         ranks.close()
 
 
-def joined(folder: Path) -> torch.Tensor:
-    """All weights of a run in one row."""
-    state = load_file(folder / "last.safetensors")
+def weights(file: Path) -> torch.Tensor:
+    """All weights of a file in one row."""
+    state = load_file(file)
     return torch.cat([value.double().flatten() for _, value in sorted(state.items())])
 
 
