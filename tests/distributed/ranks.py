@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SERVER = """
-import atexit, gc, json, os, runpy, sys
+import atexit, gc, json, os, runpy, sys, torch.distributed
 import pytorch_lightning.strategies, torch.utils.tensorboard
 from foveal.cli import main
 from foveal.verbs import train
 
+# As torchrun's own, it lives on from one start of the processes to the next.
+store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 gc.freeze()
 for line in sys.stdin:
     job = json.loads(line)
@@ -36,6 +37,8 @@ for line in sys.stdin:
     for number, name in enumerate((os.devnull, f"{job['log']}.{rank}.out", f"{job['log']}.{rank}.err")):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
     os.environ.update(environment)
+    if "RANK" in environment:
+        os.environ["MASTER_PORT"] = str(store.port)
     sys.argv = ["foveal", *job["arguments"]]
     try:
         if job["script"]:
@@ -117,7 +120,6 @@ class Ranks:
             "log": str(log),
             "script": str(script or ""),
         }
-        job["environments"] = [{**each, **_shared(job)} for each in job["environments"]]
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(job) + "\n")
         self._server.stdin.flush()
@@ -134,7 +136,7 @@ class Ranks:
 
 
 def _surroundings(rank: int, count: int) -> dict[str, str]:
-    """What torchrun says to process ``rank`` on one machine."""
+    """What torchrun says to process ``rank`` on one machine; MASTER_PORT comes from the server."""
     if count == 1:
         return {}
     values = {
@@ -144,14 +146,5 @@ def _surroundings(rank: int, count: int) -> dict[str, str]:
         "LOCAL_WORLD_SIZE": count,
         "GROUP_RANK": 0,
     }
-    return {name: str(value) for name, value in values.items()}
-
-
-def _shared(job: dict[str, Any]) -> dict[str, str]:
-    """Where they meet: a port that is free now."""
-    if len(job["environments"]) == 1:
-        return {}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        job.setdefault("port", str(probe.getsockname()[1]))
-    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": job["port"]}
+    words = {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    return {name: str(value) for name, value in values.items()} | words

@@ -88,7 +88,7 @@ def joined() -> Iterator[None]:
             raise Interrupted(mine["message"], signal.SIGTERM) from error
         raise
     finally:
-        # Closes the connections, at which others that wait for this process wake up.
+        # Others that wait for this process wake up when it ends, at the latest.
         with suppress(Exception):
             dist.destroy_process_group()
         _leave(told)

@@ -44,13 +44,11 @@ def choose_place(wanted: Path, resume: Path | None) -> Place:
     if resume is not None:
         return Place(resume, resume, False)
     launch = this_launch()
-    if launch is None:
+    begun = None if launch is None else _begun_by(launch, list(_taken(wanted)))
+    if begun is None:
         return Place(free_name(wanted, is_run_folder), None, False)
-    for folder in _taken(wanted):
-        if _belongs(folder, launch):
-            has_state = (folder / LAST).is_file() or (folder / PREVIOUS).is_file()
-            return Place(folder, folder if has_state else None, True)
-    return Place(free_name(wanted, is_run_folder), None, False)
+    has_state = (begun / LAST).is_file() or (begun / PREVIOUS).is_file()
+    return Place(begun, begun if has_state else None, True)
 
 
 def mark(folder: Path) -> None:
@@ -81,12 +79,19 @@ def _taken(wanted: Path) -> Iterator[Path]:
         folder = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
 
 
-def _belongs(folder: Path, launch: Launch) -> bool:
-    """Whether this torchrun began the run: the same process, or after a restart the same job elsewhere."""
+def _begun_by(launch: Launch, folders: list[Path]) -> Path | None:
+    """The run that this torchrun began; after a restart also what the same job began on another machine."""
+    marks = {folder: _mark_of(folder) for folder in reversed(folders)}
+    for folder, marked in marks.items():
+        if marked == launch:
+            return folder
+    if launch.job == NO_ID or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+        return None
+    return next((folder for folder, marked in marks.items() if marked and marked.job == launch.job), None)
+
+
+def _mark_of(folder: Path) -> Launch | None:
     try:
-        marked = Launch(**json.loads((folder / LAUNCH_FILE).read_text(encoding="utf-8")))
+        return Launch(**json.loads((folder / LAUNCH_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return False
-    restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
-    same_job = restarted and launch.job != NO_ID and marked.job == launch.job
-    return same_job or marked == launch
+        return None
