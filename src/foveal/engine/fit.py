@@ -20,11 +20,11 @@ from foveal.engine.device import device_type, trainer_hardware
 from foveal.engine.health import Watcher
 from foveal.engine.keeper import Keeper, SaveWeights
 from foveal.engine.module import TrainingModule
-from foveal.engine.optim import RunLength, describe_run, run_length
-from foveal.engine.processes import is_first, rank, world_size
+from foveal.engine.optim import describe_run, run_length
+from foveal.engine.processes import is_first, world_size
 from foveal.engine.progress import Progress
-from foveal.engine.random_state import restore_random_state, seed_everything
 from foveal.engine.recorder import Recorder
+from foveal.engine.resuming import check_same_data, processes_of, start_state
 from foveal.engine.saving import BEST_WEIGHTS, LAST_WEIGHTS, load_resume_state
 from foveal.engine.signals import StopSignals
 from foveal.engine.stream import TrainingStream, ValidationBatches
@@ -94,8 +94,8 @@ def fit(
     state = load_resume_state(resume, console.line) if resume is not None else {}
     progress = Progress(**state["progress"]) if state else Progress()
     if state:
-        _check_same_data(state, length, resume)
-        if (before := len(_processes_of(state))) != world_size():
+        check_same_data(state, length, resume)
+        if (before := len(processes_of(state))) != world_size():
             console.line(
                 f"the run had {many(before, 'process', 'processes')}, now it has {world_size()}: "
                 "the same pictures in every step, but sums are rounded in another order"
@@ -111,7 +111,7 @@ def fit(
         keeper = Keeper(
             run_folder, save_weights, stream, signals, recorder, val_loader is not None, console.line
         )
-        _start_state(module, stream, keeper, state, settings.seed)
+        start_state(module, stream, keeper, state, settings.seed)
         begin()
         try:
             console.start(progress.step)
@@ -166,53 +166,6 @@ def _out_of_memory(step: int, settings: Training) -> UsageError:
         f"out of memory on {device_type(settings.device)} at step {step + 1}: lower {' or '.join(ways)}{bf16}; "
         "foveal doctor CONFIG --memory says what a step takes"
     )
-
-
-def _check_same_data(state: dict[str, Any], length: RunLength, run: Path | None) -> None:
-    """A resumed run has the same number of micro-batches and steps: else its position means nothing."""
-    before, processes = RunLength(*state["length"]), len(_processes_of(state))
-    if before != length:
-        then, now = "", ""
-        if processes != world_size():
-            then, now = f" in {many(processes, 'process', 'processes')}", f" in {world_size()}"
-        raise UsageError(
-            f"{run}: cannot go on, the run had {before.batches_per_epoch} batches an epoch, accumulate "
-            f"{before.accumulate} and {before.steps} steps{then}, and now has {length.batches_per_epoch}, "
-            f"{length.accumulate} and {length.steps}{now}; resume with the data and settings it began with."
-        )
-
-
-def _processes_of(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Random states of a run's processes, in order."""
-    processes: list[dict[str, Any]] = state.get("processes") or [state]
-    return processes
-
-
-def _start_state(
-    module: TrainingModule, stream: TrainingStream, keeper: Keeper, state: dict[str, Any], seed: int
-) -> None:
-    """Seed a fresh run, or put a resumed one back to where it was."""
-    if not state:
-        # What is drawn while training (dropout) must differ between the pictures of a global batch.
-        seed_everything(seed + rank())
-        return
-    try:
-        module.model.load_state_dict(state["model"])
-        if isinstance(module.criterion, nn.Module) and "criterion" in state:
-            module.criterion.load_state_dict(state["criterion"])
-    except RuntimeError as error:
-        raise UsageError(
-            f"cannot go on: the resume state is of another model ({str(error).splitlines()[-1].strip()})."
-        ) from error
-    module.resumed = state
-    stream.load_sampler_state(state.get("sampler", {}))
-    processes = _processes_of(state)
-    mine = processes[rank() % len(processes)]
-    at_epoch_start = mine["random_at_epoch_start"]
-    restore_random_state(at_epoch_start or mine["random"])
-    if at_epoch_start is not None:
-        # The epoch's order is drawn anew from where it was drawn first, then training goes on from here.
-        keeper.restore_random_at_start(mine["random"])
 
 
 def _run(
