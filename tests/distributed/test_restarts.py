@@ -1,18 +1,16 @@
-"""R2: a process dies, torchrun starts all of them again with the same words, and the run ends in the same bits."""
+"""R2: a process dies, torchrun starts all of them again with the same words, and the run ends in the same bits.
+
+With torchrun itself: ``python tests/torture/worker_kills.py``.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
-
-WORKER_KILLS = Path(__file__).resolve().parents[1] / "torture" / "worker_kills.py"
 
 
 def weights(run: Path) -> dict[str, Any]:
@@ -60,12 +58,3 @@ def test_another_torchrun_begins_another_run(ranks: Any, config: Path) -> None:
         done = ranks("train", config, *changes, folder=config.parent, TORCHELASTIC_RUN_ID=f"job{count}")
         assert done.codes == [0, 0], done.err
     assert (config.parent / "runs" / "again-2" / "last.safetensors").is_file()
-
-
-@pytest.mark.slow
-def test_under_torchrun_itself() -> None:
-    done = subprocess.run(
-        [sys.executable, WORKER_KILLS, "--kills", "1", "--steps", "12"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 processes killed" in done.stdout
