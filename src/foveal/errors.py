@@ -51,6 +51,14 @@ class Interrupted(FovealError):  # noqa: N818
         """130 for Ctrl-C (SIGINT), 143 for SIGTERM."""
 
 
+class FailedElsewhere(FovealError):  # noqa: N818
+    """Another process of the same run has failed and says why: this one ends like it, in silence."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class ConfigWarning(UserWarning):
     """The configuration is usable, but a person should look at it; the command prints it as one line."""
 
@@ -64,3 +72,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The code with which the command ends on this error."""
+    if isinstance(error, FovealError):
+        return error.exit_code
+    if isinstance(error, OSError) and error.errno is not None:
+        return DiskError.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return UsageError.exit_code if is_out_of_memory(error) else FovealError.exit_code

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from foveal.errors import ConfigWarning, FovealError, is_out_of_memory
+from foveal.errors import ConfigWarning, FailedElsewhere, FovealError, is_out_of_memory
 
 CommandLineError = typer.BadParameter.__bases__[0]
 """What typer raises for every wrong command line; it has no public name."""
@@ -70,6 +70,8 @@ def _leave(*_: object) -> None:
 
 def _report(error: Exception, debug: bool) -> NoReturn:
     """One line and the exit code of any error."""
+    if isinstance(error, FailedElsewhere):
+        sys.exit(error.exit_code)
     if isinstance(error, FovealError):
         _fail(str(error), error.exit_code, error, debug)
     if isinstance(error, CommandLineError):
@@ -115,7 +117,9 @@ def _fail(message: str, code: int, error: BaseException | None = None, debug: bo
 def _show_warning(
     plain: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any, **more: Any
 ) -> None:
-    """Our own warnings as one line, others as Python shows them."""
+    """Our own warnings as one line, others as Python shows them; of several processes the first one speaks."""
+    if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":
+        return
     if issubclass(category, ConfigWarning):
         print(f"foveal: warning: {message}", file=sys.stderr)
     else:

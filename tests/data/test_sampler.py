@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import zip_longest
 
 import numpy as np
 import pytest
@@ -79,11 +80,15 @@ def test_ranks_share_the_batches_of_one_process() -> None:
 def test_ranks_on_a_small_set() -> None:
     training = [BatchSampler(5, 4, SIZE, drop_last=True, rank=r, world_size=2) for r in range(2)]
     assert [[len(batch) for batch in sampler] for sampler in training] == [[3], [3]]
-    evaluation = [BatchSampler(9, 4, SIZE, shuffle=False, rank=r, world_size=2) for r in range(2)]
-    assert sorted(pictures([b for sampler in evaluation for b in sampler])) == list(range(9))
-    assert (
-        [len(list(sampler)) for sampler in evaluation] == [len(sampler) for sampler in evaluation] == [2, 1]
-    )
+
+
+def test_without_shuffle_whole_batches_are_dealt_in_turn() -> None:
+    alone = list(BatchSampler(23, 4, SIZE, shuffle=False))
+    for count in (2, 3, 7):
+        ranks = [BatchSampler(23, 4, SIZE, shuffle=False, rank=r, world_size=count) for r in range(count)]
+        dealt = [list(sampler) for sampler in ranks]
+        assert [len(sampler) for sampler in ranks] == [len(batches) for batches in dealt]
+        assert [batch for turn in zip_longest(*dealt) for batch in turn if batch] == alone
 
 
 def test_multi_scale_is_one_canvas_a_batch() -> None:

@@ -169,9 +169,9 @@ def test_long_epochs_are_saved_inside(tiny, tmp_path, monkeypatch):
     saved = []
     original = Keeper.save_resume
 
-    def save(self, module, trainer):
+    def save(self, module):
         saved.append(module.run_progress.step)
-        original(self, module, trainer)
+        original(self, module)
 
     monkeypatch.setattr(Keeper, "save_resume", save)
     start(tiny, tmp_path, max_steps=3)

@@ -17,7 +17,7 @@ from foveal.data.shapes import make_shapes
 from foveal.data.tiled import numbered_tiles, tile_records
 from foveal.data.voc import read_voc
 from foveal.data.yolo import read_yolo
-from foveal.engine.device import rank, world_size
+from foveal.engine.processes import rank, world_size
 from foveal.errors import ConfigWarning, UsageError
 from foveal.ops.letterbox import STRIDE_MULTIPLE, canvas_size
 from foveal.ops.tiles import Tiling

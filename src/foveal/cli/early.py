@@ -5,6 +5,7 @@ The verbs check the same again: these are for the person who waits.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,12 +19,15 @@ from foveal.exits import loading
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
 
-def run(config: Path | None, *arguments: Any) -> None:
-    """What ``train`` is given: the arguments of ``run_settings``."""
+def run(config: Path | None, start_from: Path | None, *arguments: Any) -> None:
+    """What ``train`` is given: the arguments of ``run_settings``. For several processes the verb says it once."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        return
     with loading():
         from foveal.verbs.run_settings import run_settings
     with _unsaid():
         run_settings(config, *arguments)
+    checkpoint(start_from)
 
 
 def configuration(path: Path, overrides: Sequence[str] = (), require_data: bool = True) -> None:

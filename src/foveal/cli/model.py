@@ -62,8 +62,7 @@ def train(
         changes, config = [str(config), *changes], None
     if show_batch and config is None:
         raise typer.BadParameter("--show-batch needs a config")
-    early.run(config, changes, name, resume, start_from, device, seed)
-    early.checkpoint(start_from)
+    early.run(config, start_from, changes, name, resume, start_from, device, seed)
     with loading():
         from foveal.verbs import train as verb
 

@@ -112,7 +112,7 @@ def make_loader(
     train: shuffles, augments, drops an incomplete last batch (unless it is the only one), and replaces an
     unreadable picture by the next one. Otherwise: every picture once, in order, as it is, and an unreadable
     one as an empty canvas, so that its boxes count as missed. Both are reported; with ``strict`` they are a
-    DataError. batch_size is per process.
+    DataError. batch_size is per process; rank, world_size: see ``BatchSampler``.
     """
     if len(records) == 0:
         raise DataError(f"{records.root}: no pictures")
@@ -156,8 +156,11 @@ def _worker_count(wanted: int) -> int:
 
 
 def _start_worker(_: int) -> None:
-    # Ctrl-C reaches the whole group; only the main process is to speak, and it ends its workers.
+    # What is sent to the whole group (Ctrl-C; torchrun's and timeout's SIGTERM) is for the main process, which
+    # saves and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
     sys.excepthook = _report_unless_cut_off
     torch.set_num_threads(1)
     # A garbage collection writes into every object that it visits, and so would copy the parent's memory.

@@ -41,7 +41,8 @@ class BatchSampler:
     length: pictures in the set. batch_size: per process. weights: [length] how much more often than others a
     picture is drawn; an epoch keeps its length. multi_scale: factors on image_size, one drawn per batch.
     groups: [length] which items are cut from one picture; with them, items come from ``mixed`` pictures at a time.
-    rank, world_size: this process' share of each global batch of batch_size * world_size pictures.
+    rank, world_size: of this process. With ``shuffle`` the processes split each global batch of batch_size *
+    world_size pictures; without it they take whole batches in turn, so that each is one that a process alone has.
     An incomplete last batch is dropped with ``drop_last``, unless it is the only one.
     """
 
@@ -78,6 +79,10 @@ class BatchSampler:
 
     def __len__(self) -> int:
         """Batches of one epoch for this process."""
+        if not self.shuffle:
+            whole, rest = divmod(self.length, self.batch_size)
+            batches = whole if rest == 0 or (self.drop_last and whole > 0) else whole + 1
+            return len(range(self.rank, batches, self.world_size))
         whole, rest = divmod(self.length, self.batch_size * self.world_size)
         if rest == 0 or (self.drop_last and whole > 0):
             return whole
@@ -91,9 +96,8 @@ class BatchSampler:
         epoch, order, start = self.epoch, self._order(self.epoch), self.start
         seen = _occurrences(order)
         self.start = 0
-        step = self.batch_size * self.world_size
         for batch in range(start, len(self)):
-            places = self._shard(np.arange(batch * step, min((batch + 1) * step, self.length)))
+            places = self._places(batch)
             canvas = self._canvas(epoch, batch)
             yield [Item(int(order[p]), epoch, int(seen[p]), canvas) for p in places]
 
@@ -158,6 +162,14 @@ class BatchSampler:
         points = (np.arange(self.length) + rng.random()) * (steps[-1] / self.length)
         chosen = order[np.searchsorted(steps, points, side="right").clip(max=self.length - 1)]
         return rng.permutation(chosen) if self.shuffle else chosen
+
+    def _places(self, batch: int) -> Array:
+        """Places in the epoch's order that make up batch number ``batch`` of this process."""
+        if not self.shuffle:
+            number = batch * self.world_size + self.rank
+            return np.arange(number * self.batch_size, min((number + 1) * self.batch_size, self.length))
+        step = self.batch_size * self.world_size
+        return self._shard(np.arange(batch * step, min((batch + 1) * step, self.length)))
 
     def _shard(self, places: Array) -> Array:
         """This process' part of one global batch's places."""

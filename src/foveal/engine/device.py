@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from foveal.engine.processes import world_size
 from foveal.errors import UsageError
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "16-mixed": "16-mixed"}
@@ -50,19 +51,36 @@ def trainer_hardware(device: str, precision: str) -> dict[str, Any]:
         "accelerator": {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}[kind],
         "precision": PRECISIONS[precision],
     }
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    if world_size > 1:
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size)))
-        return {**arguments, "strategy": "ddp", "devices": local, "num_nodes": max(1, world_size // local)}
-    _, _, index = device.partition(":")
-    return {**arguments, "devices": [int(index)] if index else 1}
+    if world_size() == 1:
+        _, _, index = device.partition(":")
+        return {**arguments, "devices": [int(index)] if index else 1}
+    return {**arguments, **_several_processes(device, kind)}
 
 
-def world_size() -> int:
-    """Processes of this run, as torchrun tells."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+def _several_processes(device: str, kind: str) -> dict[str, Any]:
+    """Strategy and devices where torchrun started several processes: a device each, gradients averaged by DDP."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size())))
+    if world_size() % local:
+        raise UsageError(
+            f"{world_size()} processes, {local} of them on this machine: give every machine the same number."
+        )
+    if kind == "mps" or ":" in device:
+        raise UsageError(
+            f"training.device: {device} is one device, and there are {world_size()} processes; use cuda or cpu."
+        )
+    if kind == "cuda" and local > torch.cuda.device_count():
+        raise UsageError(
+            f"{local} processes on a machine with {torch.cuda.device_count()} CUDA devices: start one for each "
+            "(torchrun --nproc-per-node)."
+        )
+    # Slow to import, and only several processes need them.
+    from pytorch_lightning.plugins.environments import TorchElasticEnvironment  # type: ignore[attr-defined]
+    from pytorch_lightning.strategies import DDPStrategy
 
-
-def rank() -> int:
-    """Number of this process among them, from 0."""
-    return int(os.environ.get("RANK", "0"))
+    strategy = DDPStrategy(
+        cluster_environment=TorchElasticEnvironment(),
+        # Every trained weight is in every loss, and no buffer differs: batch norm is frozen or synchronised.
+        find_unused_parameters=False,
+        broadcast_buffers=False,
+    )
+    return {"strategy": strategy, "devices": local, "num_nodes": world_size() // local}

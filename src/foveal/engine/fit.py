@@ -16,19 +16,21 @@ from torch import nn
 
 from foveal.config.schema import Training
 from foveal.engine.console import RunConsole, duration
-from foveal.engine.device import device_type, rank, trainer_hardware, world_size
+from foveal.engine.device import device_type, trainer_hardware
 from foveal.engine.health import Watcher
 from foveal.engine.keeper import Keeper, SaveWeights
 from foveal.engine.module import TrainingModule
-from foveal.engine.optim import RunLength, describe_run, run_length
+from foveal.engine.optim import describe_run, run_length
+from foveal.engine.processes import is_first, world_size
 from foveal.engine.progress import Progress
-from foveal.engine.random_state import restore_random_state, seed_everything
 from foveal.engine.recorder import Recorder
+from foveal.engine.resuming import check_same_data, processes_of, start_state
 from foveal.engine.saving import BEST_WEIGHTS, LAST_WEIGHTS, load_resume_state
 from foveal.engine.signals import StopSignals
 from foveal.engine.stream import TrainingStream, ValidationBatches
 from foveal.engine.validation import Postprocess
 from foveal.errors import DataError, Interrupted, UsageError, is_out_of_memory
+from foveal.grammar import many
 from foveal.types import Criterion, Evaluator
 
 
@@ -73,9 +75,12 @@ def fit(
     taking up a run in mid-epoch cheap; any other loader is read again up to the place.
     val_loader: None for no validation; then the last weights are the best. evaluator: None for losses alone.
     save_weights: writes one weights file, whole or not at all.
-    resume: a run folder to go on from, bit for bit as if it had not stopped.
+    resume: a run folder to go on from, bit for bit as if it had not stopped. With another number of processes that
+    makes the same global batches it goes on with the same pictures, but rounds otherwise, which is said.
     watcher: is shown every row of metrics.csv; what it says is printed and kept in ``health.jsonl``.
     begin: called before the first step, when all that can be refused has been.
+    Called in several processes at once (inside of ``processes.joined``), each with its share of the data, they
+    train one model; the first one prints and writes.
 
     UsageError for settings that cannot be; DataError for no data; DiskError, DivergedError, Interrupted.
     """
@@ -85,24 +90,28 @@ def fit(
         raise DataError("no training pictures: the loader gives no batch; check data.train and batch_size.")
     hardware = trainer_hardware(settings.device, settings.precision)
     length = run_length(settings, batches)
-    first_process = rank() == 0
-    console = RunConsole(length.steps, length.epochs, quiet or not first_process)
+    console = RunConsole(length.steps, length.epochs, quiet or not is_first())
     state = load_resume_state(resume, console.line) if resume is not None else {}
     progress = Progress(**state["progress"]) if state else Progress()
     if state:
-        _check_same_data(state, length, resume)
+        check_same_data(state, length, resume)
+        if (before := len(processes_of(state))) != world_size():
+            console.line(
+                f"the run had {many(before, 'process', 'processes')}, now it has {world_size()}: "
+                "the same pictures in every step, but sums are rounded in another order"
+            )
     run_folder.mkdir(parents=True, exist_ok=True)
 
     for line in describe_run(settings, batches, device_type(settings.device), world_size()):
         console.line(line)
     module = TrainingModule(model, criterion, postprocess, evaluator, settings, length, progress, run_folder)
     stream = TrainingStream(train_loader, length, progress, settings.validate_every)
-    recorder = Recorder(console, run_folder, length.steps, progress.step, first_process, stream, watcher)
+    recorder = Recorder(console, run_folder, length.steps, progress.step, is_first(), stream, watcher)
     with StopSignals() as signals, _quiet_trainer():
         keeper = Keeper(
             run_folder, save_weights, stream, signals, recorder, val_loader is not None, console.line
         )
-        _start_state(module, stream, keeper, state, settings.seed)
+        start_state(module, stream, keeper, state, settings.seed)
         begin()
         try:
             console.start(progress.step)
@@ -159,41 +168,6 @@ def _out_of_memory(step: int, settings: Training) -> UsageError:
     )
 
 
-def _check_same_data(state: dict[str, Any], length: RunLength, run: Path | None) -> None:
-    """A resumed run has the same number of micro-batches and steps: else its position means nothing."""
-    before = RunLength(*state["length"])
-    if before != length:
-        raise UsageError(
-            f"{run}: cannot go on, the run had {before.batches_per_epoch} batches an epoch, accumulate "
-            f"{before.accumulate} and {before.steps} steps, and now has {length.batches_per_epoch}, "
-            f"{length.accumulate} and {length.steps}; resume with the data and settings it began with."
-        )
-
-
-def _start_state(
-    module: TrainingModule, stream: TrainingStream, keeper: Keeper, state: dict[str, Any], seed: int
-) -> None:
-    """Seed a fresh run, or put a resumed one back to where it was."""
-    if not state:
-        seed_everything(seed)
-        return
-    try:
-        module.model.load_state_dict(state["model"])
-        if isinstance(module.criterion, nn.Module) and "criterion" in state:
-            module.criterion.load_state_dict(state["criterion"])
-    except RuntimeError as error:
-        raise UsageError(
-            f"cannot go on: the resume state is of another model ({str(error).splitlines()[-1].strip()})."
-        ) from error
-    module.resumed = state
-    stream.load_sampler_state(state.get("sampler", {}))
-    at_epoch_start = state["random_at_epoch_start"]
-    restore_random_state(at_epoch_start or state["random"])
-    if at_epoch_start is not None:
-        # The epoch's order is drawn anew from where it was drawn first, then training goes on from here.
-        keeper.restore_random_at_start(state["random"])
-
-
 def _run(
     module: TrainingModule,
     stream: TrainingStream,
@@ -215,6 +189,7 @@ def _run(
         inference_mode=False,
         default_root_dir=module.run_folder,
     )
+    _without_its_signals(trainer)
     validation = ValidationBatches(val_loader) if val_loader is not None else None
     module.model.train()
     if validation is not None and module.run_progress.validation_due:
@@ -222,6 +197,20 @@ def _run(
         trainer.should_stop = False
     if module.run_progress.step < module.length.steps and not module.run_progress.stopped:
         trainer.fit(module, stream, validation)
+
+
+def _without_its_signals(trainer: pl.Trainer) -> None:
+    """Several processes ask each other about signals once a step (``Keeper``), and not for the trainer's own, too.
+
+    No signal of ours ever reaches it, and its question would make the host wait for the device at every batch. Its
+    handlers, in place until training begins, would talk to the other processes in the midst of something else.
+    """
+    for part, method in (
+        (trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor"),
+        (trainer._signal_connector, "register_signal_handlers"),
+    ):
+        if world_size() > 1 and hasattr(part, method):
+            setattr(part, method, lambda: None)
 
 
 @contextlib.contextmanager

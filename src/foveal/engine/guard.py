@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from foveal.engine.processes import from_all, from_process, is_first, several
 from foveal.engine.saving import plain
 from foveal.errors import DivergedError
 from foveal.files import write_atomically
@@ -88,7 +89,7 @@ def first_bad_tensor(losses: LossOutput, model: nn.Module) -> str:
 def first_bad_batch(pending: list[tuple[Any, LossOutput]]) -> tuple[Any, LossOutput]:
     """The first micro-batch of a step whose loss is not finite; where all are, the last one."""
     for batch, losses in pending:
-        if not all(math.isfinite(float(value)) for value in losses.losses.values()):
+        if not _finite(losses):
             return batch, losses
     return pending[-1]
 
@@ -109,7 +110,8 @@ def stop_diverged(
         **plain(weights),
     }
     file = run_folder / BAD_BATCH
-    write_atomically(file, lambda stream: torch.save(state, stream))
+    if is_first():
+        write_atomically(file, lambda stream: torch.save(state, stream))
     pictures = name_pictures(getattr(batch, "image_ids", ()))
     return DivergedError(
         f"training diverged at step {step}: {SKIPS_IN_ROW} steps in a row without finite losses and gradients; "
@@ -119,6 +121,30 @@ def stop_diverged(
     )
 
 
+def worst_of_all(batch: Any, losses: LossOutput, bad: str) -> tuple[Any, LossOutput, str]:
+    """Of the processes' batches, with their losses and the name of the bad tensor, the first with a bad loss."""
+    has_bad_loss = from_all(not _finite(losses))
+    worst = has_bad_loss.index(True) if any(has_bad_loss) else 0
+    if not several():
+        return batch, losses, bad
+    batch, values, bad = from_process(worst, lambda: _on_host((batch, losses.losses, bad)))
+    return batch, LossOutput(values, {}), bad
+
+
+def _finite(losses: LossOutput) -> bool:
+    return all(math.isfinite(float(value)) for value in losses.losses.values())
+
+
+def _on_host(value: Any) -> Any:
+    """The same with all tensors in main memory; named tuples stay what they are."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, tuple):
+        parts = [_on_host(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return {name: _on_host(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+
 def name_pictures(ids: Sequence[int]) -> str:
     """Their ids, as part of a sentence."""
     return f"pictures {', '.join(str(picture) for picture in ids)}" if len(ids) else "the batch"
@@ -126,11 +152,15 @@ def name_pictures(ids: Sequence[int]) -> str:
 
 def step_is_finite(norm: Tensor, losses: list[LossOutput]) -> Tensor:
     """Scalar bool tensor: all losses of the step and the norm of its gradients are finite, in all processes."""
-    scalars = [norm, *(value for output in losses for value in output.losses.values())]
-    flat = torch.stack([value.detach().float().reshape(()).to(norm.device) for value in scalars])
-    finite = flat.isfinite().all()
-    if dist.is_available() and dist.is_initialized():
+    finite = norm.detach().isfinite() & losses_are_finite(losses).to(norm.device)
+    if several():
         everywhere = finite.int()
         dist.all_reduce(everywhere, op=dist.ReduceOp.MIN)
         finite = everywhere.bool()
     return finite
+
+
+def losses_are_finite(losses: list[LossOutput]) -> Tensor:
+    """Scalar bool tensor: all losses of this process."""
+    values = [value for output in losses for value in output.losses.values()]
+    return torch.stack([value.detach().float().reshape(()) for value in values]).isfinite().all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from foveal.engine.module import TrainingModule, training_module
-from foveal.engine.progress import SCORE
+from foveal.engine.processes import is_first, largest, to_first
+from foveal.engine.progress import SCORE, Progress
 from foveal.engine.random_state import RandomState, random_state, restore_random_state
 from foveal.engine.recorder import Recorder
 from foveal.engine.saving import BEST_WEIGHTS, LAST_WEIGHTS, save_resume_state
@@ -77,19 +77,21 @@ class Keeper(pl.Callback):
         self._skips_told = progress.skipped_in_row
         if self._stream.ended():
             return  # what follows saves, and stops if asked to
-        if self._asked_to_stop(trainer):
-            self._stop(module, trainer)
-        if time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS:
-            self.save_resume(module, trainer)
+        received, save_due = self._asked()
+        if received:
+            self._stop(module, received)
+        if save_due:
+            self.save_resume(module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = training_module(pl_module)
         if not self._validates:
             self._keep(module, best=False)
             module.run_progress.stopped = "length" if self._run_is_over(module) else ""
-            self.save_resume(module, trainer)
-            if self._asked_to_stop(trainer) and not self._run_is_over(module):
-                self._stop(module, trainer)
+            self.save_resume(module)
+            received, _ = self._asked()
+            if received and not self._run_is_over(module):
+                self._stop(module, received)
         if self._run_is_over(module):
             trainer.should_stop = True
 
@@ -113,10 +115,11 @@ class Keeper(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._asked_to_stop(trainer):
+        received, _ = self._asked()
+        if received:
             module = training_module(pl_module)
             self._end_validation(module)
-            self._stop(module, trainer)
+            self._stop(module, received)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = training_module(pl_module)
@@ -133,7 +136,7 @@ class Keeper(pl.Callback):
         elif patience is not None and progress.validations_without_gain >= patience:
             progress.stopped = "early_stopping"
             self._say(f"stopped early: {patience} validations without a better {SCORE}")
-        self.save_resume(module, trainer)
+        self.save_resume(module)
         trainer.should_stop = trainer.should_stop or bool(progress.stopped)
 
     def _end_validation(self, module: TrainingModule) -> None:
@@ -157,7 +160,8 @@ class Keeper(pl.Callback):
 
     def _keep(self, module: TrainingModule, best: bool) -> None:
         """Write last.safetensors, and best.safetensors where this is the best."""
-        if not module.trainer.is_global_zero:
+        module.settle()  # which the processes do together
+        if not is_first():
             return
         progress = module.run_progress
         facts = {"epoch": module.epochs_done(), "step": progress.step, "metrics": dict(module.metrics)}
@@ -167,43 +171,51 @@ class Keeper(pl.Callback):
         if best or not self._validates or progress.best_score is None:
             self._save_weights(self._run_folder / BEST_WEIGHTS, weights, facts)
 
-    def save_resume(self, module: TrainingModule, trainer: pl.Trainer) -> None:
-        """Write the resume state (between two optimiser steps)."""
+    def save_resume(self, module: TrainingModule) -> None:
+        """Write the resume state (between two optimiser steps), with the random state of every process."""
         self._saved_at = time.monotonic()
-        if not trainer.is_global_zero:
-            return
+        module.settle()
         progress = module.run_progress
+        processes = to_first(self._random(progress))
+        if not is_first():
+            return
         now = time.monotonic()
         progress.seconds, self._began = progress.seconds + now - self._began, now
         state = {
             **module.resume_state(),
             "progress": progress.state_dict(),
-            "random": self._random_before_validation or random_state(),
-            "random_at_epoch_start": None
-            if progress.validation_due
-            else self._stream.random_at_start(progress.epoch),
+            **processes[0],
+            **({"processes": processes} if len(processes) > 1 else {}),
             "length": list(module.length),
             "sampler": self._stream.sampler_state(),
         }
         save_resume_state(self._run_folder, state)
+
+    def _random(self, progress: Progress) -> dict[str, Any]:
+        """Random state of this process, now and where the epoch's order was drawn."""
+        due = progress.validation_due
+        return {
+            "random": self._random_before_validation or random_state(),
+            "random_at_epoch_start": None if due else self._stream.random_at_start(progress.epoch),
+        }
 
     # ------------------------------------------------------------ stopping
 
     def _run_is_over(self, module: TrainingModule) -> bool:
         return module.run_progress.step >= module.length.steps
 
-    def _asked_to_stop(self, trainer: pl.Trainer) -> bool:
-        received = self._signals.received is not None
-        if trainer.world_size > 1:
-            received = trainer.strategy.reduce_boolean_decision(received, all=False)
-        return received
+    def _asked(self) -> tuple[int, bool]:
+        """The signal that some process has received, 0 for none, and whether it is time to save."""
+        due = is_first() and time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS
+        received, save = largest([self._signals.received or 0, int(due)])
+        return received, bool(save)
 
-    def _stop(self, module: TrainingModule, trainer: pl.Trainer) -> None:
-        self.save_resume(module, trainer)
+    def _stop(self, module: TrainingModule, received: int) -> None:
+        self.save_resume(module)
         raise Interrupted(
             f"stopped at step {module.run_progress.step} of {module.length.steps}, nothing lost; "
             f"go on with: foveal train --resume {self._run_folder}",
-            self._signals.received or signal.SIGTERM,
+            received,
         )
 
 

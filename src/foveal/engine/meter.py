@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from foveal.engine.processes import summed, world_size
+
 
 class Meter:
     """Weighted means by name. ``add`` never waits for the device; ``means`` does, once for all names.
@@ -27,11 +29,15 @@ class Meter:
             self._sums[name] = self._sums[name] + added if name in self._sums else added
             self._weights[name] = self._weights.get(name, 0.0) + weight
 
-    def means(self) -> dict[str, float]:
-        """Mean of everything added since the last ``reset``; nothing added gives an empty dict."""
+    def means(self, everywhere: bool = False) -> dict[str, float]:
+        """Mean of everything added since the last ``reset``; nothing added gives an empty dict.
+
+        everywhere: over all processes, every one of which asks at the same time and has added as much.
+        """
         if not self._sums:
             return {}
-        flat = torch.cat([self._sums[name].reshape(-1) / self._weights[name] for name in self._sums]).tolist()
+        means = torch.cat([self._sums[name].reshape(-1) / self._weights[name] for name in self._sums])
+        flat = (summed(means) / world_size() if everywhere else means).tolist()
         named: dict[str, float] = {}
         for name, total in self._sums.items():
             part, flat = flat[: total.numel()], flat[total.numel() :]
@@ -63,11 +69,14 @@ class EpochTotals:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def values(self) -> dict[str, float]:
-        """Sums so far, each element as ``name.0``, ...; empty where the run was taken up inside the epoch."""
+        """Sums so far, each element as ``name.0``, ...; empty where the run was taken up inside the epoch.
+
+        Over all processes, every one of which asks at the same time.
+        """
         if not self._whole:
             return {}
         return {
             f"{name}.{index}": value
             for name, total in self._sums.items()
-            for index, value in enumerate(total.reshape(-1).tolist())
+            for index, value in enumerate(summed(total).reshape(-1).tolist())
         }

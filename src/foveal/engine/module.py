@@ -22,12 +22,15 @@ from foveal.engine.guard import (
     Verdict,
     first_bad_batch,
     first_bad_tensor,
+    losses_are_finite,
     may_run_ahead,
     step_is_finite,
     stop_diverged,
+    worst_of_all,
 )
 from foveal.engine.meter import EpochTotals, Meter
 from foveal.engine.optim import RunLength, build_optimizer, gradient_norm, schedule_factor, set_rate
+from foveal.engine.processes import from_all
 from foveal.engine.progress import Progress
 from foveal.engine.validation import Postprocess, Validation, total_of
 from foveal.types import Batch, Criterion, Evaluator, LossOutput
@@ -73,6 +76,8 @@ class TrainingModule(pl.LightningModule):
         self._verdict: Verdict | None = None
         """Of the last step, until ``settle`` has dealt with it."""
         self._judged_pictures: tuple[int, ...] = ()
+        self._own_losses_finite: Tensor | None = None
+        """Of the same step, in this process: the verdict is of all of them."""
         self.bad_pictures: tuple[int, ...] = ()
         """Ids of the pictures of the last step that was left out."""
         self.totals = EpochTotals()
@@ -167,7 +172,9 @@ class TrainingModule(pl.LightningModule):
         and the host learns of it a step later; otherwise, and after a bad step, the host waits for it here.
         """
         norm = gradient_norm(self._parameters_to_clip)
-        finite = step_is_finite(norm, [losses for _, losses in self._pending])
+        losses = [losses for _, losses in self._pending]
+        finite = step_is_finite(norm, losses)
+        self._own_losses_finite = losses_are_finite(losses)
         self._verdict = Verdict(finite)
         self._judged_pictures = tuple(
             i for batch, _ in self._pending for i in getattr(batch, "image_ids", ())
@@ -192,7 +199,7 @@ class TrainingModule(pl.LightningModule):
         """Take a bad step's gradients away, so that the optimiser has nothing to do; after ten, stop."""
         if self.run_progress.skipped_in_row + 1 >= SKIPS_IN_ROW:
             batch, losses = first_bad_batch(self._pending)
-            bad = first_bad_tensor(losses, self.model)
+            batch, losses, bad = worst_of_all(batch, losses, first_bad_tensor(losses, self.model))
             weights = {"model": self.model.state_dict(), **self._criterion_state()}
             raise stop_diverged(self.run_folder, self.run_progress.step, batch, losses, bad, weights)
         optimizer.zero_grad(set_to_none=True)
@@ -205,11 +212,18 @@ class TrainingModule(pl.LightningModule):
         if not finite:
             progress.skipped += 1
             progress.skipped_in_row += 1
-            self.bad_pictures = self._judged_pictures
+            self.bad_pictures = self._pictures_to_blame()
             return
         progress.skipped_in_row = 0
         if self._average is not None:
             self._average.update()
+
+    def _pictures_to_blame(self) -> tuple[int, ...]:
+        """Those of the processes whose losses were not finite; of all where only a gradient was not."""
+        finite = self._own_losses_finite is None or bool(self._own_losses_finite)
+        told = from_all((finite, self._judged_pictures))
+        to_blame = [pictures for finite, pictures in told if not finite] or [pictures for _, pictures in told]
+        return tuple(picture for pictures in to_blame for picture in pictures)
 
     def on_train_end(self) -> None:
         self.settle()
@@ -219,14 +233,15 @@ class TrainingModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._validation.begin()
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Losses and detections of one validation batch."""
+    def validation_step(self, batch: Batch | None, batch_idx: int) -> None:
+        """Losses and detections of one validation batch; None where only other processes have one left."""
+        if batch is None:
+            return
         outputs = self.model(batch.images)
         self._validation.add(outputs, self._losses(outputs, batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        # Processes must agree on what is best and when to stop: the first one's numbers count.
-        self.metrics = self.trainer.strategy.broadcast(self._validation.result())
+        self.metrics = self._validation.result()
 
     # ------------------------------------------------------------ state
 

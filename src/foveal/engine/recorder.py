@@ -65,7 +65,7 @@ class Recorder(pl.Callback):
     ) -> None:
         module = training_module(pl_module)
         progress = module.run_progress
-        if not trainer.is_global_zero or (progress.batch % module.length.accumulate and progress.batch):
+        if progress.batch % module.length.accumulate and progress.batch:
             return
         if progress.step % self._row_every == 0:
             self._row(module)
@@ -74,9 +74,12 @@ class Recorder(pl.Callback):
         if self._console.wants_numbers():
             self._show(module, module.meter.means() or self._shown)
 
-    def _row(self, module: TrainingModule) -> None:
-        """Write the means since the last row and begin anew."""
-        means = module.meter.means()
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._row(training_module(pl_module))
+
+    def _row(self, module: TrainingModule, everywhere: bool = True) -> None:
+        """Write the means since the last row, over all processes or of this one, and begin anew."""
+        means = module.meter.means(everywhere)
         if not means:
             return
         module.meter.reset()
@@ -175,7 +178,7 @@ class Recorder(pl.Callback):
         )
 
     def close(self, module: TrainingModule) -> None:
-        """Write what is left."""
-        self._row(module)
+        """Write what is left. Whoever stops early cannot ask the other processes."""
+        self._row(module, everywhere=False)
         if self._board is not None:
             self._board.close()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from foveal.engine.optim import RunLength
+from foveal.engine.processes import largest
 from foveal.engine.progress import Progress
 from foveal.engine.random_state import RandomState, random_state
 from foveal.engine.signals import interrupts_kept_from_children
@@ -117,15 +118,19 @@ class TrainingStream:
 
 
 class ValidationBatches:
-    """The validation loader, behind a plain iterable."""
+    """The validation loader, behind a plain iterable of one length in all processes: where one has fewer, None."""
 
     def __init__(self, loader: Iterable[Any]) -> None:
         self._loader = loader
+        self._length = largest([len(loader)])[0]  # type: ignore[arg-type]
 
     def __len__(self) -> int:
-        return len(self._loader)  # type: ignore[arg-type]
+        return self._length
 
     def __iter__(self) -> Iterator[Any]:
         with interrupts_kept_from_children():
             batches = iter(self._loader)
-        yield from batches
+        given = 0
+        for given, batch in enumerate(batches, start=1):  # noqa: B007
+            yield batch
+        yield from [None] * (self._length - given)

@@ -12,9 +12,12 @@ from foveal.engine.saving import BEST_WEIGHTS, LAST, LAST_WEIGHTS, PREVIOUS
 from foveal.verbs.run_settings import CONFIG_FILE
 
 EVALUATION_FILE = "evaluation.json"
+LAUNCH_FILE = "launch.json"
+"""Which torchrun began the run."""
 GALLERIES = "galleries"
 RUN_FILES = (
     CONFIG_FILE,
+    LAUNCH_FILE,
     ENVIRONMENT,
     EVALUATION_FILE,
     GALLERIES,

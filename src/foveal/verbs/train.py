@@ -32,21 +32,24 @@ from foveal.data.tiled import TiledRecords
 from foveal.diagnosis.health.history import facts_of
 from foveal.diagnosis.health.watch import HealthWatch
 from foveal.diagnosis.report.environment import write_environment
-from foveal.engine.device import trainer_hardware, world_size
+from foveal.engine.device import device_type, trainer_hardware
 from foveal.engine.fit import FitResult, fit
+from foveal.engine.processes import from_first, is_first, joined, several
 from foveal.engine.random_state import seed_everything
-from foveal.errors import ModelFileError, UsageError
+from foveal.errors import ModelFileError
 from foveal.files import free_name, write_bytes, write_text
 from foveal.metrics.coco import CocoEvaluator
 from foveal.models.detector import Detector
+from foveal.models.shared_norm import share_batch_norm
 from foveal.ops.letterbox import size_policy
 from foveal.runtime.draw import draw_batch
 from foveal.runtime.tiled_evaluation import coco_evaluator
 from foveal.runtime.tiling import tiling_policy
 from foveal.types import ClassNames
 from foveal.verbs.evaluate import Evaluation, evaluate, with_galleries, write_evaluation
+from foveal.verbs.launch import Place, choose_place, mark
 from foveal.verbs.report import report_after_training
-from foveal.verbs.run_folder import EVALUATION_FILE, GALLERIES, is_run_folder
+from foveal.verbs.run_folder import EVALUATION_FILE, GALLERIES
 from foveal.verbs.run_settings import CONFIG_FILE, RunSettings, run_settings, run_text
 from foveal.verbs.summary import describe_tiles
 from foveal.verbs.training_data import first_lines, load_data
@@ -60,7 +63,7 @@ class TrainResult(NamedTuple):
     folder: Path
     fit: FitResult
     evaluation: Evaluation | None
-    """``best.safetensors`` on the validation set; None without one."""
+    """``best.safetensors`` on the validation set; None without one, and in all processes but the first."""
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -85,32 +88,50 @@ def train(
     file's name; an existing folder is never written over, a number is added instead. resume: a run folder to go
     on with (no config then); overrides become the run's own settings. start_from: a checkpoint whose weights are
     taken over, class by class name.
+    Started by torchrun, the processes train one model in one folder; started by it once more after a crash, they
+    go on with the run that they began.
     """
-    if world_size() > 1:
-        raise UsageError(
-            "several processes: validation and the run folder are not shared yet; start one process"
-        )
-    told = run_settings(config, overrides, name, resume, start_from, device, seed)
-    folder = resume or free_name(output / told.name, is_run_folder)
-    training = told.config.training
-    trainer_hardware(training.device, training.precision)  # refused before anything is made
+    quiet = quiet or not is_first()
     console = Console(quiet=quiet)
+    with joined():
+        told = run_settings(config, overrides, name, resume, start_from, device, seed)
+        training = told.config.training
+        trainer_hardware(training.device, training.precision)  # refused before anything is made
+        place = from_first(lambda: choose_place(output / told.name, resume))
+        if place.restarted and place.resume is not None:
+            told, start_from = run_settings(None, (), None, place.resume), None
+        result, settings = _train(told, place, start_from, console)
+    if not is_first():
+        return TrainResult(place.folder, result, None)
+    has_val = data_of(settings).val is not None
+    best = _measure(result, settings, place.folder, quiet) if has_val else None
+    report_after_training(place.folder, console)
+    console.print(f"run folder: {place.folder}", soft_wrap=True, markup=False)
+    return TrainResult(place.folder, result, best)
+
+
+def _train(
+    told: RunSettings, place: Place, start_from: Path | None, console: Console
+) -> tuple[FitResult, Config]:
+    """Data, network and run folder made, and the model trained; its settings as they were in the end."""
     say = partial(console.print, soft_wrap=True, markup=False)
+    folder, resume = place.folder, place.resume
+    if place.restarted:
+        say(f"started again by torchrun: {'going on with' if resume else 'beginning anew in'} {folder}")
     parts = load_data(told.config)
     for line in first_lines(*parts, told.config, fresh=resume is None):
         say(line)
     model = with_class_balance(told.config.model, parts[0].boxes_per_class())
     settings = told.config.model_copy(update={"model": model})
-    seed_everything(training.seed)
+    seed_everything(settings.training.seed)
     detector = _detector(model, parts[0].classes, start_from, resume is not None, say)
-    if resume is None:
+    if several():
+        share_batch_norm(detector, device_type(settings.training.device))
+    if resume is None and is_first():
+        mark(folder)
         write_text(folder / CONFIG_FILE, run_text(settings, start_from))
         write_environment(folder)
-    result = _fit(detector, parts, told._replace(config=settings), folder, resume, quiet, say)
-    best = None if parts[1] is None else _measure(result, settings, folder, quiet)
-    report_after_training(folder, console)
-    say(f"run folder: {folder}")
-    return TrainResult(folder, result, best)
+    return _fit(detector, parts, told._replace(config=settings), folder, resume, console.quiet, say), settings
 
 
 def _detector(
@@ -156,6 +177,8 @@ def _fit(
 
 def _keep_settings(file: Path, settings: Config) -> None:
     """A resumed run's overrides become its own: taken up once more, it goes on with them."""
+    if not is_first():
+        return
     text = run_text(settings, before=file)
     if text != file.read_text(encoding="utf-8"):
         write_text(file, text)

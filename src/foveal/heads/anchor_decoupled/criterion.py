@@ -87,9 +87,10 @@ def fuses(device: str) -> bool:
 class AnchorCriterion(nn.Module):
     """Class loss over all anchors plus box loss over objects, divided by the number of objects.
 
-    normalizer: ``batch_positives`` divides by the objects of the global batch (all processes; one
-    micro-batch); ``image_positives`` divides each picture by its own and averages over pictures;
+    normalizer: ``batch_positives`` divides by the objects of the global batch (in training those of all processes;
+    one micro-batch); ``image_positives`` divides each picture by its own and averages over pictures;
     ``ema_positives`` divides by a running mean of the batches' objects (detectron2), which only training moves.
+    Of P processes each divides by a P-th of that number, as their gradients are averaged.
     miner: chooses the anchors of the class loss; box loss and normaliser stay with all objects.
     """
 
@@ -153,13 +154,17 @@ class AnchorCriterion(nn.Module):
 
     @torch.no_grad()
     def _positives(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
-        """What the losses of a batch are divided by; never below 1."""
-        positives = _mean_over_processes((labels >= 0).sum().to(dtype)).clamp(min=1)
-        if self.normalizer == "batch_positives":
-            return positives
-        if self.training:
+        """What the losses of a process' batch are divided by."""
+        positives = (labels >= 0).sum().to(dtype)
+        if not self.training:
+            # Each process looks at batches of its own then, and not all at as many.
+            running = (self.running_positives / _processes()).to(positives)
+            return positives.clamp(min=1) if self.normalizer == "batch_positives" else running
+        positives = _sum_over_processes(positives).clamp(min=1)
+        if self.normalizer == "ema_positives":
             self.running_positives.lerp_(positives.to(self.running_positives), 1 - EMA_MOMENTUM)
-        return self.running_positives.to(positives)
+            positives = self.running_positives.to(positives)
+        return positives / _processes()
 
     @torch.no_grad()
     def _mine(self, miner: Miner, outputs: HeadOutputs, labels: Tensor) -> Tensor:
@@ -241,9 +246,12 @@ def _rows(labels: Tensor) -> tuple[Tensor, ...] | tuple[slice, slice]:
     return torch.nonzero(labels >= 0, as_tuple=True)
 
 
-def _mean_over_processes(value: Tensor) -> Tensor:
-    """Mean over processes: gradients are averaged there, so this makes them equal to one big batch's."""
-    if dist.is_available() and dist.is_initialized():
+def _processes() -> int:
+    """How many take part in a training step."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _sum_over_processes(value: Tensor) -> Tensor:
+    if _processes() > 1:
         dist.all_reduce(value)
-        value = value / dist.get_world_size()
     return value
