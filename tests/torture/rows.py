@@ -1,4 +1,4 @@
-"""The rows: fault, promise with its pass mark, the module that shows it whole, and the tests that show it small."""
+"""The rows: fault, promise with its pass mark, what shows it whole, and the tests that show it small."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Row(NamedTuple):
     minutes: float
     """After which it counts as hung."""
     quick: tuple[str, ...] = ()
-    """Tests of the suite that hold it in a small form: file below tests/, ``::`` and the name where not all count."""
+    """Tests of the suite that hold it in a small form: file below tests/, ``::`` and a name where not all count."""
 
 
 ROWS: dict[str, Row] = {
@@ -159,7 +159,7 @@ ROWS: dict[str, Row] = {
     "S11": Row(
         "XML entities",
         "XXE, billion laughs, DTD, more than 5 MB: refused by name",
-        "xml:run",
+        "entities:run",
         10,
     ),
     "S12": Row(
