@@ -16,7 +16,7 @@ class Row(NamedTuple):
     minutes: float
     """After which it counts as hung."""
     quick: tuple[str, ...] = ()
-    """Tests of the suite that hold it in a small form: file below tests/, ``::`` and a name where not all count."""
+    """Tests of the suite that hold it in a small form: file below tests/, ``::`` and a name where needed."""
 
 
 ROWS: dict[str, Row] = {
