@@ -209,6 +209,25 @@ def test_table(trained: Any, records: Records, capsys: pytest.CaptureFixture[str
     assert lines[-1].strip() == "all: AR1 0.000  AR10 0.000  ARs 0.000  ARm 0.000  ARl -"
 
 
+def test_a_long_name_is_folded_and_no_number_cut(trained: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """In 80 columns: the interval of a class stands whole beside a name that takes two lines."""
+    from rich.console import Console
+
+    result = evaluate(trained.best, device="cpu", workers=0, quiet=True)
+    first = result.per_class[0]._replace(name="yellow triangle with a bow")
+    Console(width=80).print(metrics_table(result._replace(per_class=[first, *result.per_class[1:]]), "80"))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert result.analysis is not None
+    interval = result.analysis.intervals.per_class[0]
+    assert interval is not None
+    words = f"{interval.low:.2f}-{interval.high:.2f}".replace("0.", ".")
+    row = next(line for line in lines if line.split()[:1] == ["yellow"])
+    assert row.split()[-1] == words
+    assert any("AP 95 %" in line for line in lines)
+    assert {"triangle", "bow"} <= {word for line in lines for word in line.split()}
+
+
 # ---------------------------------------------------------------- how sure, and what is wrong
 
 

@@ -224,7 +224,7 @@ def metrics_table(result: Evaluation, title: str) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("class", no_wrap=True, min_width=12)
+    table.add_column("class", min_width=12, overflow="fold")
     columns = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
     for column in ("boxes", *columns):
         table.add_column(column, justify="right", no_wrap=True, min_width=5)
