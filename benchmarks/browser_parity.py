@@ -107,20 +107,17 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=50)
     choice = parser.parse_args()
     paths = spread(find_pictures([choice.folder]), choice.pictures)
-    model = open_model(choice.model)
-    detect, predictor = model.start(), Predictor(choice.model, score_thresh=0.0)
+    detect, predictor = open_model(choice.model).start(), Predictor(choice.model, score_thresh=0.0)
     accounts = {"same tensor": Account(), "same PNG": Account(), "JPEG file": Account()}
     with tempfile.TemporaryDirectory() as folder, opened(choice.model, Path(folder)) as page:
-        for path in paths:
-            pixels = load_picture(path)
-            placed, _ = place_picture(pixels, model.canvas)
-            there = ask(page, "tensor", placed.contiguous().numpy().tobytes())
+        for path, placed, there in same_tensors(page, choice.model, paths):
             with torch.inference_mode():
                 here = detect(placed[None])
             count = int(here.count[0])
             accounts["same tensor"].add(
                 Found(*(part[0, :count].numpy() for part in (here.boxes, here.scores, here.labels))), there
             )
+            pixels = load_picture(path)
             seen = predictor(pixels)
             here = Found(seen.boxes.numpy(), seen.scores.numpy(), seen.labels.numpy())
             accounts["same PNG"].add(here, ask(page, "picture", png(pixels)))
@@ -130,6 +127,14 @@ def main() -> None:
     for name, account in accounts.items():
         if account.pictures:
             print(account.line(name))
+
+
+def same_tensors(page: Any, model: Path, paths: list[Path]) -> Iterator[tuple[Path, torch.Tensor, Found]]:
+    """Each picture, its tensor [3, H, W] uint8 on the model's canvas, and what the browser finds in that."""
+    canvas = open_model(model).canvas
+    for path in paths:
+        placed, _ = place_picture(load_picture(path), canvas)
+        yield path, placed, ask(page, "tensor", placed.contiguous().numpy().tobytes())
 
 
 def spread(paths: list[Path], count: int) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts what it puts in the background deaf to Ctrl-C, and every process that a test starts with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Foveal itself sees to it (runtime/backends_openvino.py); a test that imports OpenVINO first would have it report.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

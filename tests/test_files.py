@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from foveal.errors import DiskError
-from foveal.files import free_name, write_atomically, write_bytes, write_text
+from foveal.files import append, free_name, write_atomically, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -148,6 +149,30 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
         write_text(path, "x")
     assert not path.is_file()
     assert names(tmp_path) == ["there"]
+
+
+def test_what_is_added_is_added_whole_or_not(tmp_path: Path) -> None:
+    """Of a row that does not fit whole, a part would be a row of other numbers."""
+    path = tmp_path / "rows" / "log.csv"
+    append(path, b"step\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, limits[1]))
+    try:
+        with pytest.raises(DiskError, match=r"log\.csv: cannot be written \(File too large\)"):
+            append(path, b"120,0.5\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"step\n"
+    append(path, b"120,0.5\n")
+    assert path.read_bytes() == b"step\n120,0.5\n"
+
+
+def test_adding_to_a_full_disk(small_disk: Path) -> None:
+    path = small_disk / "log"
+    append(path, b"before\n")
+    with pytest.raises(DiskError, match="No space left"):
+        append(path, bytes(2 << 20))
+    assert path.read_bytes() == b"before\n"
 
 
 def test_free_name(tmp_path: Path) -> None:

@@ -39,10 +39,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object], keep_as: 
         cause = error.__context__ if isinstance(error, RuntimeError) else error
         if not isinstance(cause, OSError):
             raise
-        raise DiskError(
-            f"{path}: cannot be written ({cause.strerror or cause}); free some space or choose another place; "
-            "what was there before is intact"
-        ) from error
+        raise _disk_error(path, cause) from error
     _sync_folder(path.parent)
 
 
@@ -54,6 +51,48 @@ def write_bytes(path: Path, content: bytes | bytearray) -> None:
 def write_text(path: Path, text: str) -> None:
     """``write_atomically`` of UTF-8 text."""
     write_bytes(path, text.encode())
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file, all of it or nothing. The folder and the file are made where they are not there.
+
+    DiskError as above. For logs: what was added survives a kill, but may not survive a power cut.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab", buffering=0) as stream:
+            length = stream.seek(0, os.SEEK_END)
+            try:
+                while content:
+                    content = content[stream.write(content) :]
+            except BaseException:
+                with suppress(OSError):
+                    stream.truncate(length)
+                raise
+    except OSError as error:
+        raise _disk_error(path, error) from error
+
+
+def create(path: Path) -> bool:
+    """Make an empty file, and the folders on the way; False where there is one: of several, one makes it.
+
+    DiskError as above.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "xb"):
+            return True
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise _disk_error(path, error) from error
+
+
+def _disk_error(path: Path, cause: OSError) -> DiskError:
+    return DiskError(
+        f"{path}: cannot be written ({cause.strerror or cause}); free some space or choose another place; "
+        "what was there before is intact"
+    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:  # so that a process which only decodes does without torch's half a gigabyte
+    from torch import Tensor
 
 BACKGROUND = -1
 """Label of an anchor that must be scored as no object."""

@@ -21,6 +21,7 @@ from torch import Tensor
 from foveal.checkpoint import format as checkpoint_format
 from foveal.checkpoint.format import is_checkpoint, load_checkpoint, save_checkpoint
 from foveal.checkpoint.header import CheckpointHeader
+from foveal.checkpoint.weight_file import load_weight_file
 from foveal.errors import DiskError, ModelFileError
 from foveal.types import ClassNames
 from foveal.version import __version__
@@ -133,6 +134,15 @@ class TestDamage:
         saved.write_bytes(whole)
         load_checkpoint(saved)
 
+    @pytest.mark.parametrize("key", [b'"__metadata__"', b'"foveal"', b'"sha256"'])
+    def test_a_renamed_entry_does_not_make_it_another_programs(self, saved: Path, key: bytes) -> None:
+        whole = saved.read_bytes()
+        place = whole.index(key) + 3
+        saved.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert "damaged" in refusal(saved)
+        with pytest.raises(ModelFileError, match="damaged"):
+            load_weight_file(saved)
+
     def test_every_truncation_is_seen(self, saved: Path) -> None:
         whole = saved.read_bytes()
         header = 8 + int.from_bytes(whole[:8], "little")
@@ -238,6 +248,9 @@ class TestOtherFiles:
             '{"format_version": 1, "version": "1", "classes": 3}',
             '{"format_version": 1, "version": "1", "classes": {"names": ["a", "a"], "ids": [0, 1]}}',
             '{"format_version": 1, "version": "1", "classes": {"names": [[]], "ids": [0]}}',
+            '{"format_version": Infinity, "version": "1", "classes": {"names": [], "ids": []}}',
+            '{"format_version": 1, "version": "1", "classes": {"names": ["a"], "ids": [1]}, "config": {}, '
+            '"size_policy": {}, "thresholds": {"a": NaN}, "facts": {}}',
         ],
     )
     def test_hostile_header(self, tmp_path: Path, header: str) -> None:

@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 """127.0.0.1 and ::1 as /proc/net has them."""
+LISTENING = "0A"
+"""State of a socket there."""
 
 
 def start(*arguments: str | Path, folder: Path) -> subprocess.Popen[str]:
@@ -48,28 +52,49 @@ def below(pid: int) -> list[int]:
 
 def workers_of(pid: int) -> list[int]:
     """Those of them that detect."""
-    return [one for one in below(pid) if b"MapWorker" in _title(one)]
+    return [one for one in below(pid) if b"MapWorker" in title(one)]
 
 
 def listening(pids: list[int]) -> list[str]:
     """Addresses at which they listen, in hexadecimal."""
-    sockets = set[str]()
-    for pid in pids:
-        try:
-            sockets |= {os.readlink(entry) for entry in (Path("/proc") / str(pid) / "fd").iterdir()}
-        except OSError:
-            continue
-    found = []
-    for table in ("tcp", "tcp6"):
-        for line in (Path("/proc/net") / table).read_text().splitlines()[1:]:
-            columns = line.split()
-            if columns[3] == "0A" and f"socket:[{columns[9]}]" in sockets:
-                found.append(columns[1].rpartition(":")[0])
-    return found
+    return [columns[1].rpartition(":")[0] for columns in _sockets(pids) if columns[3] == LISTENING]
 
 
-def _title(pid: int) -> bytes:
+def connected(pids: list[int]) -> list[str]:
+    """Addresses at the other end of what they have opened, in hexadecimal."""
+    return [columns[2].rpartition(":")[0] for columns in _sockets(pids) if columns[3] != LISTENING]
+
+
+def title(pid: int) -> bytes:
+    """Command line of a process, or what it calls itself; empty where it has ended."""
     try:
         return (Path("/proc") / str(pid) / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """Variables that a process was started with."""
+    try:
+        content = (Path("/proc") / str(pid) / "environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return {}
+    pairs = (entry.partition("=") for entry in content.split("\0"))
+    return {name: value for name, _, value in pairs}
+
+
+def _sockets(pids: list[int]) -> Iterator[list[str]]:
+    """Rows of the kernel's tables of TCP sockets that belong to these processes."""
+    sockets = set[str]()
+    for pid in pids:
+        try:
+            for entry in (Path("/proc") / str(pid) / "fd").iterdir():
+                with suppress(OSError):  # closed meanwhile
+                    sockets.add(os.readlink(entry))
+        except OSError:
+            continue
+    for table in ("tcp", "tcp6"):
+        for line in (Path("/proc/net") / table).read_text().splitlines()[1:]:
+            columns = line.split()
+            if f"socket:[{columns[9]}]" in sockets:
+                yield columns

@@ -247,3 +247,5 @@ def test_rays_word_for_this_machine_opens_no_door_either(monkeypatch: pytest.Mon
     for address, options in asked:
         assert address == "local"
         assert (options["include_dashboard"], options["_node_ip_address"]) == (False, "127.0.0.1")
+    # Ray must not start once more by itself, in whatever thread, where none of this is said.
+    assert os.environ["RAY_ENABLE_AUTO_CONNECT"] == "0"

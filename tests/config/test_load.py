@@ -95,6 +95,27 @@ class TestFile:
         for text in (laughs, deep, wide, itself, "x" * 1_000_001):
             assert "\n" not in refusal(write(tmp_path, text))
 
+    def test_a_large_mapping_merged_again_and_again(self, tmp_path: Path) -> None:
+        """Keys that are there already are looked at each time, too."""
+        keys = ", ".join(f"k{number}: 1" for number in range(3000))
+        text = f"a: &a {{{keys}}}\nb: {{<<: [{', '.join(['*a'] * 90)}]}}\n"
+        assert "aliases expand to more than 12000 values" in refusal(write(tmp_path, text))
+
+    @pytest.mark.parametrize(
+        "value", ["9" * 5000, "0x" + "f" * 5000, "1" + ":59" * 100_000, "1" + ":59" * 99 + ".5"]
+    )
+    def test_numbers_that_are_no_settings(self, tmp_path: Path, value: str) -> None:
+        """The one to the base of sixty took hours; a hexadecimal one could be read, and never written."""
+        said = refusal(write(tmp_path, f"training: {{max_steps: {value}}}\n"))
+        assert said == f"file.yaml:1: a number of {len(value)} letters; over 100 are no setting"
+
+    def test_more_faults_than_a_person_mends(self, tmp_path: Path) -> None:
+        text = "training:\n" + "".join(f"  k{number}: {number}\n" for number in range(500))
+        lines = refusal(write(tmp_path, text)).splitlines()
+        assert len(lines) == 51
+        assert lines[0].startswith("file.yaml:2: unknown key 'k0'")
+        assert lines[-1] == "file.yaml:1: and 450 more faults; mend these first"
+
     def test_alias_and_merge_work(self, tmp_path: Path) -> None:
         text = (
             "data:\n  train: &set {format: shapes, pictures: 40, size: 64}\n  val: {<<: *set, pictures: 8}\n"

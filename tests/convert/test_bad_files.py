@@ -60,6 +60,16 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path, name: str, protocol: int) -
     assert not trap.exists()
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_name_that_lies_about_its_content(tmp_path: Path, legacy: bool) -> None:
+    """torch goes by such a name, and then fails in a way of its own."""
+    trap, path = tmp_path / "trap", tmp_path / "weights.safetensors"
+    torch.save({"model": Bomb(trap)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ModelFileError, match=r"refused, it asks for posix\.mkdir"):
+        convert(path, tmp_path / "out.safetensors")
+    assert not trap.exists()
+
+
 def test_a_whole_module_is_refused(tmp_path: Path) -> None:
     torch.save(nn.Conv2d(3, 3, 1), tmp_path / "model.pt")
     refused(tmp_path / "model.pt", r"asks for torch\.nn\.modules\.conv\.Conv2d.*save the state_dict alone")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import random
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -300,6 +304,68 @@ def test_a_large_blank_picture_loads(tmp_path: Path) -> None:
     pixels = (tmp_path / "a.jpg").stat().st_size * 512
     assert 5000 * 4000 < pixels < 3 * 5000 * 4000
     assert read_picture(tmp_path / "a.jpg").shape == (4000, 5000, 3)
+
+
+def _animation(path: Path, width: int, height: int) -> None:
+    """Two frames of 6 x 4 on a canvas of another size."""
+    frames = [Image.fromarray(_noise()), Image.fromarray(255 - _noise())]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    content = bytearray(path.read_bytes())
+    place = content.index(b"VP8X") + 12
+    content[place : place + 6] = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    path.write_bytes(content + bytes(20_000))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "said"),
+    [
+        (200, 262_278, r"no WEBP is larger than 16383 pixels a side, and its header says 200 x 262278"),
+        (6000, 6000, r"bytes cannot hold the 6000 x 6000 pixels"),
+    ],
+)
+def test_the_canvas_of_an_animation_does_not_fill_memory(
+    tmp_path: Path, width: int, height: int, said: str
+) -> None:
+    """One flipped bit made a picture of 200 x 134 take four seconds and 770 MB."""
+    _animation(tmp_path / "a.webp", width, height)
+    for read in (read_picture, picture_size):
+        with pytest.raises(DataError, match=rf"a\.webp: .*{said}"):
+            read(tmp_path / "a.webp")
+    _animation(tmp_path / "b.webp", 60, 40)
+    assert read_picture(tmp_path / "b.webp").shape == (40, 60, 3)
+
+
+def test_a_bitmap_of_few_bytes_does_not_fill_memory(tmp_path: Path) -> None:
+    """16,777,216 x 2 pixels by one number of its header: four seconds, and 658 MB in the loader."""
+    content = bytearray((54).to_bytes(1, "little") * 25_000)
+    buffer = io.BytesIO()
+    Image.fromarray(_noise(1) > 127).save(buffer, "BMP")
+    content[: buffer.tell()] = buffer.getvalue()
+    content[18:26] = struct.pack("<ii", 2**24, 2)
+    (tmp_path / "a.bmp").write_bytes(content)
+    with pytest.raises(DataError, match=r"bytes cannot hold the 16777216 x 2 pixels"):
+        picture_size(tmp_path / "a.bmp")
+
+
+def test_libtiff_does_not_write_to_the_screen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Where Pillow brings it as a library of its own, as on Linux and macOS."""
+    library = ctypes.CDLL(Image.core.__file__)
+    if not hasattr(library, "TIFFSetErrorHandler"):
+        pytest.skip("libtiff is part of Pillow here")
+    Image.fromarray(_noise(1) > 127).resize((64, 64)).save(tmp_path / "a.tif", compression="group4")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[8:40] = b"\xa5" * 32
+    (tmp_path / "a.tif").write_bytes(content)
+    with suppress(DataError):
+        read_picture(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""
+    library.TIFFError(b"a module", b"of our own")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_process_that_decodes_holds_no_torch() -> None:
+    words = "import sys, foveal.data.decode; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0
 
 
 def test_own_cap(tmp_path: Path) -> None:

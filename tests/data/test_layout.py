@@ -113,6 +113,67 @@ def test_links_that_were_not_followed_are_named(tmp_path: Path) -> None:
         find_layout(tmp_path / "set")
 
 
+def _xml(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("<annotation/>")
+    return path
+
+
+@pytest.mark.parametrize("name", ["labels.json", "data.yaml", "labels.csv"])
+def test_labels_that_are_links_out_are_not_read(tmp_path: Path, name: str) -> None:
+    """S10: an unpacked archive may hold a link to anywhere."""
+    coco(tmp_path / "out" / "labels.json")
+    (tmp_path / "out" / "data.yaml").write_text("train: .\nnames: [cat]\n")
+    (tmp_path / "out" / "labels.csv").write_text("filename,class,x1,y1,x2,y2\na.jpg,cat,1,1,5,5\n")
+    touch(tmp_path / "set" / "a.jpg")
+    (tmp_path / "set" / name).symlink_to(tmp_path / "out" / name)
+    with pytest.raises(DataError, match=rf"no labels found.*set/{name} is a link out of \S+set and not used"):
+        find_layout(tmp_path / "set")
+    coco(tmp_path / "set" / "sound.json")
+    layout = find_layout(tmp_path / "set")
+    assert layout.parts["all"].annotations == str(tmp_path / "set" / "sound.json")
+    assert any(f"{name} is a link out of" in note for note in layout.notes)
+
+
+def test_pictures_behind_a_link_out_are_not_read(tmp_path: Path) -> None:
+    touch(tmp_path / "out" / "a.jpg")
+    coco(tmp_path / "set" / "annotations" / "instances_train.json")
+    (tmp_path / "set" / "images").symlink_to(tmp_path / "out")
+    said = r"were not found.*set/images leads out of \S+set: if it is meant, give it as images: in the source"
+    for source in (tmp_path / "set", tmp_path / "set" / "annotations"):
+        with pytest.raises(DataError, match=said):
+            find_layout(source)
+    _xml(tmp_path / "voc" / "Annotations" / "a.xml")
+    (tmp_path / "voc" / "JPEGImages").symlink_to(tmp_path / "out")
+    touch(tmp_path / "yolo" / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "yolo" / "images").symlink_to(tmp_path / "out")
+    for name in ("voc/JPEGImages", "yolo/images"):
+        with pytest.raises(DataError, match=rf"no labels found.*{name} is a link and was not followed"):
+            find_layout(tmp_path / name.split("/")[0])
+
+
+def test_a_split_list_that_is_a_link_out_is_not_read(tmp_path: Path) -> None:
+    root = tmp_path / "voc"
+    _xml(root / "Annotations" / "a.xml")
+    touch(root / "JPEGImages" / "a.jpg")
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    (root / "ImageSets" / "Main" / "train.txt").symlink_to(touch(tmp_path / "out.txt"))
+    layout = find_layout(root)
+    assert isinstance(layout.parts["all"], VocSource)
+    assert layout.parts["all"].split is None
+    assert any("train.txt is a link out of" in note for note in layout.notes)
+
+
+def test_links_inside_the_folder_are_followed(tmp_path: Path) -> None:
+    coco(tmp_path / "store" / "real.txt")
+    touch(tmp_path / "store" / "pictures" / "a.jpg")
+    (tmp_path / "images").symlink_to("store/pictures")
+    (tmp_path / "labels.json").symlink_to("store/real.txt")
+    layout = find_layout(tmp_path)
+    assert layout.parts["all"].images == str(tmp_path / "images")
+    assert layout.notes == ()
+
+
 def test_nothing_above_the_folder_is_looked_at(tmp_path: Path) -> None:
     coco(tmp_path / "inside" / "labels.json")
     touch(tmp_path / "a.jpg")

@@ -279,3 +279,19 @@ def test_interrupt_is_quiet_in_the_workers(tmp_path: Path) -> None:
     assert out.endswith("stopped\n")
     assert err == ""
     assert run.returncode == 0
+
+
+def test_a_sigterm_to_every_process_leaves_the_workers_a_while() -> None:
+    """systemd and SLURM send it so; the main process still needs its batch to come to where it can save."""
+    loader = make_loader(make_shapes(64, size=64), (64, 64), 4, train=True, workers=1)
+    batches = iter(loader)
+    first = next(batches)
+    (worker,) = loader._iterator._workers  # type: ignore[union-attr]
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGTERM)
+    time.sleep(0.1)
+    assert len(first.image_ids) + sum(len(next(batches).image_ids) for _ in range(6)) == 28
+    batches.close()
+    del batches, loader
+    worker.join(20)
+    assert worker.exitcode is not None

@@ -64,6 +64,8 @@ def test_state_of_another_order_is_refused() -> None:
         BatchSampler(31, 4, SIZE).load_state_dict(state)
     with pytest.raises(UsageError, match="global_batch_size was 4"):
         BatchSampler(30, 8, SIZE).load_state_dict(state)
+    with pytest.raises(UsageError, match="mixed was None, now it is 2"):
+        BatchSampler(30, 4, SIZE, groups=np.arange(30), mixed=2).load_state_dict(state)
     # The same global batch on two processes is the same order.
     BatchSampler(30, 2, SIZE, rank=1, world_size=2).load_state_dict(state)
 

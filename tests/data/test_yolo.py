@@ -166,7 +166,7 @@ def test_wanted_classes_keep_the_files_ids(folder: Path) -> None:
         ("train: gone/images\nnames: [a]\n", r"data\.yaml:1: train: 'gone/images' was not found; looked for"),
         ("val: train/images\nnames: [a]\n", "no part 'train'; it has val"),
         ("train: a\ntrain: b\nnames: [a]\n", r"data\.yaml:2: key 'train' stands twice"),
-        ("a: " + "[" * 2000, "not YAML"),
+        ("a: " + "[" * 2000, "nested deeper than 32"),
         ("names: !!python/object/apply:os.system [ls]\ntrain: gone", "was not found"),
         ("\x00", "not YAML"),
     ],
@@ -395,6 +395,16 @@ def test_pictures_and_labels_outside_are_not_read(folder: Path, tmp_path: Path) 
     records = read_yolo(folder / "data.yaml", split=split)
     assert records.files.tolist() == ["train/images/a.jpg"]
     assert records.fault_counts() == {"unsafe_path": 4}
+
+
+def test_a_list_of_classes_outside_is_not_read(folder: Path, tmp_path: Path) -> None:
+    (folder / "data.yaml").unlink()
+    secret = _write(tmp_path / "secret.txt", "secret\nsecret\n")
+    (folder / "train" / "labels" / "classes.txt").symlink_to(secret)
+    records = read_yolo(folder / "train" / "labels")
+    assert records.classes.names == ("class 1",)
+    assert records.fault_counts()["unsafe_path"] == 1
+    assert records.faults[0].where.endswith("labels/classes.txt")
 
 
 def test_a_pipe_in_the_place_of_labels_does_not_block(folder: Path) -> None:

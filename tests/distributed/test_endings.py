@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import torch
 
 from foveal.data.shapes import make_shapes, write_shapes
+
+FAILING = Path(__file__).with_name("failing.py")
 
 
 def states(first: Path, second: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -128,6 +131,33 @@ def test_a_fault_of_one_process_ends_all(ranks: Any, config: Path, tmp_path: Pat
     said = [line for err in done.err for line in err.splitlines() if "warning" not in line]
     assert len(said) == 1, said
     assert broken.name in said[0]
+
+
+def test_what_only_one_process_lacks_leaves_no_folder(ranks: Any, config: Path, tmp_path: Path) -> None:
+    """As when a machine has no data: nothing is made before all have what they need."""
+    words = ("foveal.verbs.train.load_data", "1", "DataError", "train", config)
+    done = ranks(*words, folder=tmp_path, script=FAILING)
+    assert done.codes == [3, 3], done.err
+    assert "".join(done.err).count("load_data fails in process 1") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_full_disk_of_the_first_process_ends_all(ranks: Any, config: Path, tmp_path: Path) -> None:
+    words = ("foveal.engine.keeper.save_resume_state", "0", "DiskError", "train", config)
+    done = ranks(*words, folder=tmp_path, script=FAILING)
+    assert done.codes == [5, 5], done.err
+    assert "".join(done.err).count("foveal: ") - "".join(done.err).count("foveal: warning") == 1
+    assert done.err[0].endswith("foveal: foveal.engine.keeper.save_resume_state fails in process 0\n")
+
+
+def test_the_first_process_reads_the_state_for_all(
+    ranks: Any, config: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Another may see an older file, or fall back to the one before, and would go on from another step."""
+    run = shutil.copytree(undisturbed, tmp_path / "runs" / "copy")
+    words = ("foveal.engine.fit.load_resume_state", "1", "ModelFileError", "train", "--resume", run)
+    done = ranks(*words, folder=tmp_path, script=FAILING)
+    assert done.codes == [0, 0], done.err
 
 
 def test_other_verbs_are_for_one_process(ranks: Any, tmp_path: Path) -> None:

@@ -202,6 +202,35 @@ def test_impossible_hardware_is_refused(run, settings, message):
         run(**settings)
 
 
+def test_a_loader_process_that_is_killed_is_no_bug(run, tiny):
+    """As the system does where memory is full."""
+
+    class Killed(tiny.Pictures):
+        def __getitem__(self, index):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    loader = torch.utils.data.DataLoader(Killed(8), 4, collate_fn=tiny.collate, num_workers=1)
+    with pytest.raises(
+        UsageError, match=r"at step 1: DataLoader worker .*; where memory ran out, lower .*--resume"
+    ):
+        run(train_loader=loader)
+
+
+def test_a_run_that_is_deaf_to_ctrl_c_stays_so(run, tiny):
+    """As a script's job in the background is."""
+
+    def interrupting(outputs, targets):
+        os.kill(os.getpid(), signal.SIGINT)
+        return tiny.criterion(outputs, targets)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run(max_steps=2, criterion=interrupting)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_no_pictures(run, tiny):
     with pytest.raises(DataError, match="no training pictures"):
         run(train_loader=tiny.make_loader(0, shuffle=False))

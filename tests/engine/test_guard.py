@@ -127,6 +127,40 @@ def test_nine_in_a_row_do_not_end_the_run(tiny, tmp_path):
     assert result.skipped == 18
 
 
+@pytest.mark.parametrize("poison", [nan_loss, infinite_gradient])
+def test_of_a_steps_batches_the_one_at_fault_is_kept(tiny, tmp_path, monkeypatch, poison):
+    """Gradients are added up over a step: each batch is asked by itself. The weights saved are those before."""
+
+    class Watched(tiny.TinyModel):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def forward(self, images):
+            self.seen += [] if any(images is one for one in self.seen) else [images]
+            self.number = next(i for i, one in enumerate(self.seen) if one is images)
+            return super().forward(images)
+
+    model = Watched()
+
+    def criterion(outputs, targets):
+        output = tiny.criterion(outputs, targets)
+        if model.number != 4:  # the second of the second step's three
+            return output
+        return LossOutput({**output.losses, "square": poison(output.losses["square"], outputs)}, {})
+
+    monkeypatch.setattr(module_room, "SKIPS_IN_ROW", 1)
+    settings = Training(device="cpu", batch_size=4, accumulate=3, max_steps=3)
+    with pytest.raises(DivergedError, match=r"step 1: .* on pictures <"):
+        fit(
+            model, criterion, tiny.postprocess, tiny.make_loader(), None, None, settings, tmp_path,
+            tiny.save_weights, quiet=True, picture_name=lambda picture: f"<{picture}>",
+        )  # fmt: skip
+    kept = torch.load(tmp_path / "bad_batch.pt", weights_only=True)
+    assert torch.equal(kept["batch"]["images"], model.seen[4])
+    assert all(value.isfinite().all() for value in kept["model"].values())
+
+
 @pytest.fixture
 def ahead(monkeypatch):
     """The way of CUDA on the CPU: the optimiser goes by the verdict, the host learns of it a step later."""

@@ -10,7 +10,8 @@ import torch
 from foveal.config.schema import AdamW, Ema, Training
 from foveal.engine.fit import fit
 from foveal.engine.keeper import Keeper
-from foveal.errors import Interrupted, UsageError
+from foveal.engine.logs import MetricsCsv
+from foveal.errors import DiskError, Interrupted, UsageError
 
 STEPS = 17
 
@@ -135,6 +136,19 @@ def test_killed_without_a_word(tiny, straight, tmp_path):
         steps = [int(row["step"]) for row in csv.DictReader(stream)]
     assert steps == sorted(steps)
     assert steps.count(STEPS) == 2  # its losses, its validation
+
+
+def test_a_full_disk_does_not_hide_what_ended_the_run(tiny, tmp_path, monkeypatch):
+    """The rows that are left are written last, and cannot be, either."""
+
+    def full(self, step, epoch, values):
+        raise DiskError("no room for rows")
+
+    monkeypatch.setattr(MetricsCsv, "write", full)
+    with pytest.raises(Interrupted):
+        start(tiny, tmp_path, stop=signal_at(tiny, 5))
+    with pytest.raises(DiskError, match="no room for rows"):
+        start(tiny, tmp_path / "again")
 
 
 def test_settings_given_on_resuming_act(tiny, tmp_path):

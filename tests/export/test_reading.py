@@ -130,6 +130,10 @@ HOSTILE: dict[str, tuple[Callable[[], Any], str]] = {
         "asks for a tensor",
     ),
     "another program's": (lambda: model(ours=False), "another program (inputs images; outputs boxes, scores"),
+    "an endless loop": (
+        lambda: model(with_identities(helper.make_node("Loop", ["n", "c"], ["y"]))),
+        "runs a graph again and again (Loop)",
+    ),
     "raw outputs": (lambda: model(outputs=["logits_3", "deltas_3"]), "--raw"),
     "empty": (lambda: onnx.ModelProto(), "not an ONNX file"),
 }
@@ -160,6 +164,18 @@ def test_every_cut_and_every_flip_is_seen(tmp_path: Path) -> None:
         damaged[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         refused(path)
+
+
+def test_far_more_parts_than_a_network_has(tmp_path: Path) -> None:
+    """Five million empty notes in ten megabytes: each would become an object."""
+    path = tmp_path / "a.onnx"
+    path.write_bytes(seal(model().SerializeToString() + b"\x72\x00" * 5_000_000))
+    assert "over 300,000 parts" in refused(path)
+    in_a_group = b"\x9b\x06" + b"\x72\x00" * 5_000_000 + b"\x9c\x06"
+    path.write_bytes(seal(model().SerializeToString() + in_a_group))
+    assert "not an ONNX file" in refused(path)
+    path.write_bytes(b"\x08" + b"\x80" * 5_000_000)
+    assert "not an ONNX file" in refused(path)
 
 
 def test_random_bytes(tmp_path: Path) -> None:
@@ -279,8 +295,16 @@ def test_hostile_xml(tmp_path: Path) -> None:
     assert "not an OpenVINO file" in refused(other)
     assert "--raw" in refused(ir(tmp_path / "raw.xml", outputs=["logits_3", "deltas_3"]))
     many = tmp_path / "many.xml"
-    many.write_bytes(b"<net>" + b"<a/>" * 8_000_000 + b"</net>")
-    assert "over 500,000 tags" in refused(many)
+    many.write_bytes(b"<net>" + b"<a/>" * 3_000_000 + b"</net>")
+    assert "over 150,000 tags" in refused(many)
+
+
+def test_far_more_attributes_than_a_network_has(tmp_path: Path) -> None:
+    """Three million on one tag took twenty seconds."""
+    pytest.importorskip("openvino")
+    path = tmp_path / "a.xml"
+    path.write_text("<net " + " ".join(f"a{number}=''" for number in range(300_000)) + "/>")
+    assert "over 150,000 tags or attributes" in refused(path)
 
 
 def test_the_seal_is_of_the_content() -> None:

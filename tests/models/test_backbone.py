@@ -188,6 +188,8 @@ class TestRefusals:
         ],
     )
     def test_one_line_that_says_what_to_do(self, name: str, settings: dict[str, object], words: str) -> None:
+        if name.startswith("test_") and not timm.is_model(name):
+            pytest.skip(f"timm {timm.__version__} has no {name}")
         with pytest.raises(UsageError, match=words) as caught:
             Backbone(name, **settings)
         assert "\n" not in str(caught.value)

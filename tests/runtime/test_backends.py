@@ -220,6 +220,33 @@ def test_quantising_tells_nobody() -> None:
     assert done.stdout.strip() == "MagicMock"
 
 
+def test_openvino_runs_in_float32_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left alone it takes bfloat16 where the processor has it: boxes are pixels off."""
+    openvino = pytest.importorskip("openvino")
+    from foveal.runtime import backends_openvino
+
+    x = openvino.opset13.parameter([1, 4], openvino.Type.f32)
+    relu = openvino.Model([openvino.opset13.relu(x)], [x])
+    compiled = []
+
+    class Core:
+        """The real one; what it compiles is kept, whatever it is given to read."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(openvino.Core(), name)
+
+        def read_model(self, graph: object) -> Any:
+            return relu
+
+        def compile_model(self, *arguments: Any) -> Any:
+            compiled.append(openvino.Core().compile_model(*arguments))
+            return compiled[-1]
+
+    monkeypatch.setattr(backends_openvino, "the_core", Core)
+    backends_openvino.openvino_run(b"", "fp32")
+    assert compiled[0].get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
+
+
 ORPHANED_STACK = """
 import signal, subprocess
 from onnx import TensorProto, helper

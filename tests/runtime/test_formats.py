@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from foveal.data.coco_json import load_coco
+from foveal.data.csv_table import read_csv
 from foveal.errors import DiskError, UsageError
 from foveal.runtime.detections import Detections
 from foveal.runtime.formats import COLUMNS, FORMATS, check_formats
@@ -97,6 +99,36 @@ def test_names_that_a_spreadsheet_would_run(tmp_path: Path, name: str) -> None:
     folder.finish(["csv"], CLASSES)
     with (folder.path / "detections.csv").open(newline="") as stream:
         assert list(csv.reader(stream))[1][0] == "'" + name.replace("\t", "\\t").replace("\r", "\\r")
+
+
+def test_the_table_reads_as_labels_of_the_same_names(tmp_path: Path) -> None:
+    """S13: quoted against spreadsheets, and the same pictures and classes when it is read back."""
+    names = [
+        "=1+1.png",
+        "+a.png",
+        "-a.png",
+        "@a.png",
+        "'=a.png",
+        "\ta.png",
+        "\\ta.png",
+        "\ra.png",
+        "\uff1da.png",
+    ]
+    classes = ClassNames(("=dog", "'=dog", "-cat", "plain"), (0, 1, 2, 3))
+    (tmp_path / "pictures").mkdir()
+    for name in names:
+        Image.new("RGB", (100, 80)).save(tmp_path / "pictures" / name, "PNG")
+    four = found(0, 1, 0, 1)
+    result = Detections(four.boxes, four.scores, torch.arange(4), classes.names, 80, 100)
+    folder = folder_with(tmp_path, **dict.fromkeys(names, result))
+    folder.finish(["csv"], classes)
+    records = read_csv(folder.path / "detections.csv", tmp_path / "pictures")
+    assert records.files.tolist() == names
+    assert records.fault_counts() == {}
+    assert records.classes.names == tuple(sorted(classes.names))
+    for number in range(len(names)):
+        back = [records.classes.names[label] for label in records.rows(number).labels]
+        assert back == list(classes.names)
 
 
 def test_yolo(folder: PredictionFolder) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -32,17 +31,17 @@ main()
 """The command, with its first argument as the seconds that slow clients have."""
 
 
-ATTACKS = ("addresses", "bodies", "client", "ending", "load", "pictures", "server")
+ATTACKS = ("addresses", "bodies", "client", "ending", "load", "mixture", "pictures", "server")
 
 
 @pytest.fixture(scope="session")
 def torture() -> SimpleNamespace:
-    """What the full run of ``benchmarks/serve_torture.py`` is made of, here for attacks in small."""
-    place = str(ROOT / "benchmarks")
+    """What ``python tests/torture S1 S2 S3 S4 S5 S6 S7`` is made of, here for attacks in small."""
+    place = str(ROOT / "tests" / "torture")
     sys.path.insert(0, place)
     names: dict[str, Any] = {}
     for name in ATTACKS:
-        names |= vars(import_module(f"torture.{name}"))
+        names |= vars(import_module(f"attacks.{name}"))
     sys.path.remove(place)
     return SimpleNamespace(**names)
 
@@ -64,19 +63,13 @@ def start(torture: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) ->
             "0",
             *arguments,
         ]
-        os.environ["OMP_NUM_THREADS"] = "1"
         server = torture.Server(command, tmp_path_factory.mktemp("server") / "log")
         servers.append(server)
         return server
 
-    before = os.environ.get("OMP_NUM_THREADS")
     yield start
     for server in servers:
         server.stop()
-    if before is None:
-        os.environ.pop("OMP_NUM_THREADS", None)
-    else:
-        os.environ["OMP_NUM_THREADS"] = before
 
 
 @pytest.fixture(scope="session")

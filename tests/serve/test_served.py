@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,6 +75,11 @@ def test_decoding_processes(tmp_path: Path, torture: Any) -> None:
         assert os.getpid() not in pids
         # Ctrl-C in a terminal goes to the server's group, and must not end them first.
         assert os.getpgrp() not in {os.getpgid(pid) for pid in pids}
+        # Whatever a picture makes of a decoder, it opens no file and no socket.
+        for pid in pids:
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            assert re.search(r"^Max open files +0 +0 ", limits, re.MULTILINE)
+            assert re.search(r"^Max file size +0 +0 ", limits, re.MULTILINE)
         found = await canvas_of(pool, good)
         assert torch.equal(found[0], expected)
 

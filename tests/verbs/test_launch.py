@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from foveal.verbs import launch
 from foveal.verbs.launch import Place, choose_place, mark, this_launch
 
 
@@ -39,6 +41,25 @@ def test_without_torchrun_nothing_is_marked(tmp_path: Path, monkeypatch: pytest.
     assert [path.name for path in sorted(first.iterdir())] == ["config.yaml", "resume"]
     assert choose_place(tmp_path / "run", None) == Place(tmp_path / "run-2", None, False)
     assert choose_place(tmp_path / "other", first) == Place(first, first, False)
+
+
+def test_of_runs_that_begin_at_once_each_has_its_folder(tmp_path: Path) -> None:
+    """All were told that the name is free, and came to make it after they had read their data."""
+    wanted = tmp_path / "runs" / "sweep"
+    places = [choose_place(wanted, None) for _ in range(3)]
+    assert {place.folder for place in places} == {wanted}
+    with ThreadPoolExecutor() as threads:
+        made = list(threads.map(lambda place: launch.begin(place, wanted), places))
+    assert {folder.name for folder in made} == {"sweep", "sweep-2", "sweep-3"}
+
+
+@pytest.mark.parametrize("inside", ["", "config.yaml"])
+def test_a_link_that_leads_nowhere_takes_the_name(tmp_path: Path, inside: str) -> None:
+    wanted = tmp_path / "run"
+    if inside:
+        wanted.mkdir()
+    (wanted / inside).symlink_to(tmp_path / "nowhere")
+    assert launch.begin(choose_place(wanted, None), wanted) == tmp_path / "run-2"
 
 
 def test_started_again_it_goes_on(tmp_path: Path, torchrun) -> None:

@@ -25,6 +25,7 @@ from foveal.files import write_bytes
 
 HEADER_LIMIT = 16 << 20
 """Bytes of JSON that are read at most; ten thousand classes and tensors take about two million."""
+METADATA = "__metadata__"
 NO_DIGEST = "0" * 64
 
 
@@ -60,7 +61,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     metadata, content = _read(path)
-    if not metadata.keys() & {HEADER, "sha256"}:
+    if not _is_ours(metadata):
         raise ModelFileError(
             f"{path}: plain weights, not a Foveal checkpoint; name it in backbone.params.weights, "
             "or run foveal convert on it"
@@ -75,8 +76,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def is_checkpoint(path: str | Path) -> bool:
-    """Whether a safetensors file carries our header; ModelFileError where it is not safetensors."""
-    return HEADER in _read(Path(path), only_header=True)[0]
+    """Whether a safetensors file is one of ours, be it damaged; ModelFileError where it is not safetensors."""
+    return _is_ours(_read(Path(path), only_header=True)[0])
 
 
 # ---------------------------------------------------------------- reading
@@ -114,10 +115,18 @@ def _parse_metadata(path: Path, text: bytes, length: int) -> dict[str, str]:
         entries = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise damaged(path, "its header is no JSON") from error
-    metadata = entries.get("__metadata__", {})
+    metadata = entries.get(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise damaged(path, "its metadata is no table of texts")
+    for name, entry in entries.items():  # among them "__metadata__" itself, where a bit of it is flipped
+        if name != METADATA and not (isinstance(entry, dict) and "dtype" in entry):
+            raise damaged(path, "its header has an entry that is no tensor")
     return metadata
+
+
+def _is_ours(metadata: dict[str, str]) -> bool:
+    """By either entry: a flipped bit may have renamed the other."""
+    return bool(metadata.keys() & {HEADER, "sha256"})
 
 
 def _digest_place(content: bytes | bytearray, digest: str) -> int:

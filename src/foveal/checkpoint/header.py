@@ -59,15 +59,18 @@ def parse_header(path: Path, text: str) -> CheckpointHeader:
             or not all(isinstance(n, str) for n in names)
         ):
             raise ValueError("class names and ids do not fit")
+        thresholds = {str(name): float(value) for name, value in values["thresholds"].items()}
+        if not all(map(math.isfinite, thresholds.values())):
+            raise ValueError("a threshold is not finite")
         return CheckpointHeader(
             config=dict(values["config"]),
             classes=ClassNames(tuple(names), tuple(int(i) for i in ids)),
             size_policy=dict(values["size_policy"]),
-            thresholds={str(name): float(value) for name, value in values["thresholds"].items()},
+            thresholds=thresholds,
             version=version,
             facts=dict(values["facts"]),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise damaged(path, f"its Foveal header cannot be read, {type(error).__name__}: {error}") from error
 
 

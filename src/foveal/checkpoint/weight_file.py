@@ -55,13 +55,13 @@ def read_torch_file(path: Path) -> object:
     ModelFileError where it is no PyTorch file, damaged, or in need of more than that.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-        if not start.startswith(TORCH_STARTS):
-            raise ModelFileError(f"{path}: {describe_file(path)}")
-        with warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings():
+            if not file.read(4).startswith(TORCH_STARTS):
+                raise ModelFileError(f"{path}: {describe_file(path)}")
+            file.seek(0)
             warnings.simplefilter("ignore")  # torch's own words on old or foreign pickles
-            content: object = torch.load(path, map_location="cpu", weights_only=True)
+            # The file, and not its name: of one that ends in .safetensors torch would believe that.
+            content: object = torch.load(file, map_location="cpu", weights_only=True)
             return content
     except pickle.UnpicklingError as error:
         raise ModelFileError(

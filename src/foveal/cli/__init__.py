@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from foveal.cli import data as data
-from foveal.cli import model as model
-from foveal.cli import predict as predict
-from foveal.cli import serving as serving
-from foveal.cli import ship as ship
-from foveal.cli import study as study
-from foveal.cli import web as web
-from foveal.cli.program import app, config_app
-from foveal.exits import run
+from foveal.exits import loading, run
+
+with loading():
+    from foveal.cli import data as data
+    from foveal.cli import model as model
+    from foveal.cli import predict as predict
+    from foveal.cli import serving as serving
+    from foveal.cli import ship as ship
+    from foveal.cli import study as study
+    from foveal.cli import web as web
+    from foveal.cli.program import app, config_app
 
 app.add_typer(config_app, name="config")
 

@@ -48,7 +48,8 @@ def data_or_configuration(source: Path, overrides: Sequence[str] = ()) -> None:
     """What the doctor is given; a YAML file may be YOLO's list of parts, too."""
     data(source)
     if source.suffix.lower() in CONFIG_SUFFIXES and source.is_file():
-        lines = source.read_text(encoding="utf-8", errors="replace").splitlines()
+        with source.open(encoding="utf-8", errors="replace") as file:
+            lines = file.read(1_000_000).splitlines()  # what is longer is refused by those that read it
         if any(line.startswith("data:") for line in lines):
             configuration(source, overrides)
 

@@ -25,9 +25,12 @@ QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_prestart_worker_first_driver": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
-LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Without it Ray takes 127.0.0.1 for a name of the machine's outer address on Linux, and listens there."""
+"""The last: a thread that waits for answers when all is over would start a Ray of its own, dashboard and all."""
+LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_worker_niceness": "0"}
+"""Without the first Ray takes 127.0.0.1 for a name of the machine's outer address on Linux, and listens there.
+Without the second its workers run at a niceness of 15, and starve where the machine has other work."""
 
 
 class Cluster(NamedTuple):

@@ -66,17 +66,26 @@ def _locate(location: tuple[str | int, ...]) -> Key:
     return tuple(key)
 
 
+MOST_FAULTS = 50
+"""Told of one file; a person mends no more at once."""
+
+
 class Fault(NamedTuple):
     """One thing wrong with one key."""
 
     key: Key
     message: str
+    last: bool = False
+    """Whether its line stands behind all others."""
 
 
 def faults_of(error: ValidationError, document: Document) -> list[Fault]:
     """What pydantic found, in the words of the file."""
     faults = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    if len(details) > MOST_FAULTS:
+        faults.append(Fault((), f"and {len(details) - MOST_FAULTS} more faults; mend these first", last=True))
+    for detail in details[:MOST_FAULTS]:
         key = _locate(detail["loc"])
         if detail["type"] == "missing" and isinstance(key[-1], int):
             key = key[:-1]
@@ -110,7 +119,7 @@ def lines(faults: Sequence[Fault], document: Document) -> list[str]:
     for fault in first.values():
         origin = document.origin(fault.key)
         number = origin.place.rpartition(":")[2]
-        order = (origin.override, int(number) if number.isdigit() else 0)
+        order = (fault.last, origin.override, int(number) if number.isdigit() else 0)
         texts.append((order, f"{origin.place}: {fault.message}"))
     return [text for _, text in sorted(texts)]
 

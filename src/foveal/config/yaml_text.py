@@ -12,15 +12,23 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from foveal.config.document import Document, Key, Origin
 from foveal.errors import UsageError
 
-MAX_BYTES = 1_000_000
-MAX_NODES = 20_000
+MAX_BYTES = 400_000
+"""Of a file. The text that takes longest is read at a million letters a second."""
+MAX_NODES = 12_000
 MAX_ALIASES = 100
 MAX_DEPTH = 32
+MAX_NUMBER = 100
+"""Letters of a number. One to the base of sixty, as YAML 1.1 has them (1:59:59), takes time with their square."""
 WEIGHTS = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".onnx"})
 FLOAT_TAG = "tag:yaml.org,2002:float"
+NUMBER_TAGS = (FLOAT_TAG, "tag:yaml.org,2002:int")
 EXPONENT = re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$")
 MERGE_TAG = "tag:yaml.org,2002:merge"
 PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
+class CapError(yaml.MarkedYAMLError):
+    """More of something than a file of settings has."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -36,11 +44,11 @@ class _Loader(yaml.SafeLoader):
         self.nodes += 1
         self.aliases += isinstance(event, yaml.AliasEvent)
         if self.nodes > MAX_NODES:
-            raise yaml.MarkedYAMLError(problem=f"more than {MAX_NODES} values", problem_mark=mark)
+            raise CapError(problem=f"more than {MAX_NODES} values", problem_mark=mark)
         if self.aliases > MAX_ALIASES:
-            raise yaml.MarkedYAMLError(problem=f"more than {MAX_ALIASES} aliases", problem_mark=mark)
+            raise CapError(problem=f"more than {MAX_ALIASES} aliases", problem_mark=mark)
         if self.depth >= MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH}", problem_mark=mark)
+            raise CapError(problem=f"nested deeper than {MAX_DEPTH}", problem_mark=mark)
         self.depth += 1
         try:
             return super().compose_node(parent, index)
@@ -70,9 +78,7 @@ class _Reader:
         return UsageError(f"{self.place(node).place}: {message}")
 
     def read(self, node: Node, key: Key, key_node: Node | None = None) -> Any:
-        self.count += 1
-        if self.count > MAX_NODES:
-            raise self.fail(node, f"aliases expand to more than {MAX_NODES} values; write them out or fewer")
+        self._count(node)
         if len(key) > MAX_DEPTH:
             raise self.fail(node, f"nested deeper than {MAX_DEPTH}, or an alias that contains itself")
         self.origins[key] = self.place(key_node or node)
@@ -84,7 +90,14 @@ class _Reader:
             return [self.read(item, (*key, i)) for i, item in enumerate(node.value)]
         return self._mapping(node, key)
 
+    def _count(self, node: Node) -> None:
+        self.count += 1
+        if self.count > MAX_NODES:
+            raise self.fail(node, f"aliases expand to more than {MAX_NODES} values; write them out or fewer")
+
     def _scalar(self, node: ScalarNode) -> Any:
+        if node.tag in NUMBER_TAGS and len(node.value) > MAX_NUMBER:
+            raise self.fail(node, f"a number of {len(node.value)} letters; over {MAX_NUMBER} are no setting")
         if node.tag == FLOAT_TAG and EXPONENT.match(node.value):
             return float(node.value)
         try:
@@ -112,6 +125,7 @@ class _Reader:
             if not isinstance(source, MappingNode):
                 raise self.fail(source, "'<<' needs a mapping")
             for key_node, value_node in source.value:
+                self._count(key_node)
                 name = self._name(key_node)
                 if name not in values:
                     values[name] = self.read(value_node, (*key, name), key_node)
@@ -124,6 +138,12 @@ class _Reader:
         if not isinstance(name, str):
             raise self.fail(node, "a key must be text; put it in quotes if it looks like a number or yes/no")
         return name
+
+
+def compose(text: str) -> Node | None:
+    """The nodes of a YAML text; None for an empty one. yaml.YAMLError, ``CapError`` where it is over a cap."""
+    node: Node | None = _Loader(text).get_single_node()
+    return node
 
 
 def parse(text: str, origin: Origin, with_lines: bool = True) -> Document:
@@ -160,11 +180,7 @@ def _syntax(error: yaml.MarkedYAMLError, place: str, text: str, with_lines: bool
         row < len(lines) and "\t" in lines[row][: len(lines[row]) - len(lines[row].lstrip())]
     ):
         return f"{place}: a tab in the indentation; YAML wants spaces"
-    return (
-        f"{place}: {problem}"
-        if "deeper" in problem or "more than" in problem
-        else f"{place}: not YAML: {problem}"
-    )
+    return f"{place}: {problem}" if isinstance(error, CapError) else f"{place}: not YAML: {problem}"
 
 
 def _folder(path: Path) -> str:

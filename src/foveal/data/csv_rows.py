@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from foveal.data.csv_cell import text_of
 from foveal.data.csv_columns import Columns
 from foveal.data.csv_file import CsvFile, Line, cell_number
 from foveal.data.parts import part_of
@@ -43,6 +44,10 @@ class CsvRows:
     def cell(self, line: Line, role: str) -> str:
         column = self.columns.roles.get(role, len(line.cells))
         return line.cells[column] if column < len(line.cells) else ""
+
+    def class_name(self, line: Line) -> str:
+        """The class as it was before a spreadsheet's quote."""
+        return text_of(self.cell(line, "class"))
 
     def of_part(self, part: str | None) -> list[Line]:
         if part is None:

@@ -194,7 +194,7 @@ class _CsvTable:
         boxes = 0
         for line in lines:
             place = self.file.where(line)
-            key = (self.rows.cell(line, "class"), *(line.cells[side] for side in sides))
+            key = (self.rows.class_name(line), *(line.cells[side] for side in sides))
             if not any(key):
                 continue
             boxes += 1
@@ -207,7 +207,7 @@ class _CsvTable:
             builder.fault("empty_labels", where, "no box: background")
 
     def _read_row(self, line: Line, where: str) -> None:
-        builder, name = self.builder, self.rows.cell(line, "class")
+        builder, name = self.builder, self.rows.class_name(line)
         if self.any_class and name:
             self.labels.setdefault(name, len(self.labels))
         label = self.labels.get(name)

@@ -6,6 +6,7 @@ There is no colour management: an embedded colour profile is ignored, as detecto
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
 import os
@@ -14,13 +15,14 @@ import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 
+from foveal.data.picture_header import doubt_header
 from foveal.data.rgb import to_array, to_rgb
 from foveal.errors import DataError
 from foveal.types import Array
@@ -31,15 +33,13 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp
 """Extensions of those formats, in lower case."""
 MAX_PIXELS = 250_000_000
 """Default cap; a server sets a lower one."""
-SMALL_PIXELS = 16_000_000
-"""Up to here a header is believed; above, the file must be large enough for what it promises ..."""
-PIXELS_PER_BYTE = {"JPEG": 512}
-"""... by the least that its coding can take (JPEG: one bit per 8 x 8 block) ..."""
-OTHER_PIXELS_PER_BYTE = 4096
-"""... or, where blank areas may cost next to nothing, by what no picture with anything to see in it comes near."""
 
 # Pillow logs what it dislikes in a file; without a handler that would go to the user's screen line by line.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+# libtiff writes there by itself, without the file's name; what matters of it comes as an exception, too. Where
+# it is no library of its own (Windows), it cannot be reached.
+with suppress(OSError, AttributeError):
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -217,7 +217,9 @@ def open_picture(
             size = _size(image)
             if size.height * size.width > max_pixels:
                 raise _too_large(path, max_pixels, f"{size.width} x {size.height}")
-            _check_bytes(path, image.format, size, file_bytes)
+            doubt = doubt_header(image, file_bytes)
+            if doubt:
+                raise DataError(f"{path}: {doubt}: damaged, or made to fill memory")
             yield image, size
     except DataError:
         raise
@@ -243,19 +245,6 @@ def _source(path: str | os.PathLike[str], content: bytes | None) -> tuple[Path |
     if not stat.S_ISREG(file.st_mode):
         raise DataError(f"{path}: not a picture: it is no regular file")
     return Path(path), file.st_size
-
-
-def _check_bytes(
-    path: str | os.PathLike[str], format: str | None, size: PictureSize, file_bytes: int
-) -> None:
-    """DataError for a small file that claims to be a huge picture: its decoder would fill memory with grey."""
-    pixels = size.height * size.width
-    least = pixels // PIXELS_PER_BYTE.get(format or "", OTHER_PIXELS_PER_BYTE)
-    if pixels > SMALL_PIXELS and file_bytes < least:
-        raise DataError(
-            f"{path}: {file_bytes:,} bytes cannot hold the {size.width} x {size.height} pixels of its header: "
-            "damaged, or made to fill memory"
-        )
 
 
 def _too_large(path: str | os.PathLike[str], max_pixels: int, found: str) -> TooManyPixelsError:

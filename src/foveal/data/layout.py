@@ -42,7 +42,17 @@ def find_layout(source: Path) -> Layout:
         return _of_file(source)
     if not source.is_dir():
         raise DataError(f"{source}: no such folder or file")
-    folders = list(walk(source))
+    links: list[Path] = []
+    folders = list(walk(source, links))
+    layout = _of_folder(source, folders)
+    if layout is not None:
+        return layout._replace(notes=(*layout.notes, *_not_followed(links, source)))
+    raise DataError(
+        f"{source}: no labels found; looked {MAX_DEPTH} folders deep for {LOOKED_FOR}{_linked(folders, links)}"
+    )
+
+
+def _of_folder(source: Path, folders: Sequence[tuple[Path, list[str]]]) -> Layout | None:
     files = [folder / name for folder, names in folders for name in names]
     parts = coco_parts([file for file in files if file.suffix.lower() == ".json"], source)
     if parts:
@@ -57,13 +67,21 @@ def find_layout(source: Path) -> Layout:
     parts, notes = csv_parts([file for file in files if file.suffix.lower() in SUFFIXES], folders, source)
     if parts:
         return Layout("csv", parts, tuple(notes))
-    raise DataError(
-        f"{source}: no labels found; looked {MAX_DEPTH} folders deep for {LOOKED_FOR}{_linked(folders)}"
-    )
+    return None
 
 
-def _linked(folders: Sequence[tuple[Path, list[str]]]) -> str:
-    """A note on the first link to a folder among those that were walked, since links are not followed."""
+def _not_followed(links: Sequence[Path], root: Path) -> tuple[str, ...]:
+    """A line on files that are links out of the root; none where there are none."""
+    if not links:
+        return ()
+    more = f" (and {len(links) - 1} more)" if len(links) > 1 else ""
+    return (f"{links[0]} is a link out of {root}{more} and not used: give the file that it leads to",)
+
+
+def _linked(folders: Sequence[tuple[Path, list[str]]], links: Sequence[Path]) -> str:
+    """A note on the first link among what was walked, since links are not followed."""
+    if links:
+        return f"; {_not_followed(links, folders[0][0])[0]}"
     for folder, _ in folders:
         with os.scandir(folder) as entries:
             link = next((entry for entry in entries if entry.is_symlink() and entry.is_dir()), None)
@@ -78,7 +96,7 @@ def _of_file(file: Path) -> Layout:
         parts, notes = parts_of_yaml(file, root)
         return Layout("yolo", parts, tuple(notes))
     if suffix in SUFFIXES:
-        parts, notes = csv_parts([file], list(walk(root)), root)
+        parts, notes = csv_parts([file], list(walk(root, [])), root)
         if not parts:
             raise DataError(f"{file}: no table of boxes: no column of pictures' names was found")
         # A file that a person names is all there is, whatever part its name tells.

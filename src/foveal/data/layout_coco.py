@@ -11,7 +11,7 @@ from pathlib import Path
 
 from foveal.config.schema import CocoSource, FileSource
 from foveal.data.coco_json import LISTS, json_text, load_coco
-from foveal.data.inside import find_file, spellings
+from foveal.data.inside import find_file, is_inside, spellings
 from foveal.data.parts import Part, part_of, part_of_folder
 from foveal.errors import DataError
 
@@ -64,10 +64,14 @@ def coco_source(file: Path, root: Path) -> CocoSource:
     candidates = [file.parent]
     for folder in above:
         candidates += [folder / "images" / part, folder / part, folder / "images", folder]
-    found = _holding(candidates, [[name] for name in names]) or _holding(candidates, map(spellings, names))
+    limit = root.parent if file.parent == root and inside else root
+    allowed = [folder for folder in candidates if is_inside(folder, limit)]
+    found = _holding(allowed, [[name] for name in names]) or _holding(allowed, map(spellings, names))
     if found is None:
-        tried = ", ".join(dict.fromkeys(str(folder) for folder in candidates))
-        raise DataError(f"{file}: its pictures, such as {names[0]!r}, were not found; looked in {tried}")
+        tried = ", ".join(dict.fromkeys(str(folder) for folder in allowed))
+        out = next((f"; {folder} leads out of {limit}: if it is meant, give it as images: in the source"
+                    for folder in candidates if folder not in allowed and folder.is_dir()), "")  # fmt: skip
+        raise DataError(f"{file}: its pictures, such as {names[0]!r}, were not found; looked in {tried}{out}")
     return CocoSource(
         format="coco",
         annotations=str(file.absolute()),

@@ -94,7 +94,8 @@ def _label_folders(folders: Sequence[tuple[Path, list[str]]], root: Path) -> dic
     parts: dict[Part, FileSource] = {}
     for folder, names in folders:
         labels = [name for name in names if name.lower().endswith(".txt") and name not in CLASS_LISTS]
-        images = _pictures_of(folder, {same_form(PurePath(name).stem) for name in labels})
+        limit = root if folder != root else root.parent
+        images = _pictures_of(folder, limit, {same_form(PurePath(name).stem) for name in labels})
         if images is None or not _has_rows(folder, labels):
             continue
         part = part_of_folder(folder, root) or part_of_folder(folder.parent, root) or "all"
@@ -107,9 +108,9 @@ def _label_folders(folders: Sequence[tuple[Path, list[str]]], root: Path) -> dic
     return parts
 
 
-def _pictures_of(folder: Path, stems: set[str]) -> Path | None:
+def _pictures_of(folder: Path, limit: Path, stems: set[str]) -> Path | None:
     for candidate in (Path(*swapped(folder.parts, frozenset({"labels"}), "images")), folder):
-        if stems and candidate.is_dir():
+        if stems and candidate.is_dir() and is_inside(candidate, limit):
             with os.scandir(candidate) as entries:
                 paths = (PurePath(entry.name) for entry in entries)
                 if any(path.suffix.lower() in EXTENSIONS and same_form(path.stem) in stems for path in paths):

@@ -10,7 +10,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterator
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ from foveal.types import Batch
 logger = logging.getLogger("foveal.data")
 
 
+GRACE_SECONDS = 8.0
+"""So long does a worker outlive a SIGTERM."""
 INSTEAD: dict[Unreadable, str] = {"next": "replaced by the next one", "blank": "its boxes count as missed"}
 
 
@@ -156,15 +158,22 @@ def _worker_count(wanted: int) -> int:
 
 
 def _start_worker(_: int) -> None:
-    # What is sent to the whole group (Ctrl-C; torchrun's and timeout's SIGTERM) is for the main process, which
-    # saves and ends its workers.
+    # What is sent to the whole group (Ctrl-C; torchrun's and timeout's SIGTERM), or to each process (systemd's and
+    # SLURM's), is for the main process, which saves and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGTERM, _end_soon)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
     sys.excepthook = _report_unless_cut_off
     torch.set_num_threads(1)
     # A garbage collection writes into every object that it visits, and so would copy the parent's memory.
     gc.freeze()
+
+
+def _end_soon(number: int, frame: FrameType | None) -> None:
+    """The main process may need another batch to come to where it can save: SIGALRM ends this one later."""
+    signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
 
 def _report_unless_cut_off(

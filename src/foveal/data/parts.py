@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from foveal.data.inside import is_inside
+
 Part = Literal["train", "val", "test", "trainval", "all"]
 WORDS: dict[str, Part] = {
     "train": "train",
@@ -21,6 +23,8 @@ WORDS: dict[str, Part] = {
     "trainval": "trainval",
 }
 MAX_DEPTH = 6
+LABEL_FILES = (".json", ".yaml", ".yml", ".csv", ".tsv", ".txt")
+"""Endings of what is found by looking, and read whole; of XML files and pictures the readers tell themselves."""
 PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img")
 
 
@@ -37,9 +41,21 @@ def part_of_folder(folder: Path, root: Path) -> Part | None:
     return part_of(folder.name) if folder != root and folder.is_relative_to(root) else None
 
 
-def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Folders down to ``MAX_DEPTH`` and the names of their files, in order of name, without hidden ones."""
+def walk(root: Path, links_out: list[Path]) -> Iterator[tuple[Path, list[str]]]:
+    """Folders down to ``MAX_DEPTH`` and the names of their files, in order of name, without hidden ones.
+
+    Labels and lists that are links out of the root are left out, and added to ``links_out``.
+    """
     for name, folders, files in os.walk(root):
         depth = len(Path(name).relative_to(root).parts)
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < MAX_DEPTH else []
-        yield Path(name), sorted(file for file in files if not file.startswith("."))
+        folder, shown = Path(name), sorted(file for file in files if not file.startswith("."))
+        out = [
+            file for file in shown if file.lower().endswith(LABEL_FILES) and _leads_out(folder / file, root)
+        ]
+        links_out += [folder / file for file in out]
+        yield folder, [file for file in shown if file not in out] if out else shown
+
+
+def _leads_out(path: Path, root: Path) -> bool:
+    return path.is_symlink() and not is_inside(path, root)

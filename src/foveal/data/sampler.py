@@ -117,8 +117,10 @@ class BatchSampler:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state. UsageError where it belongs to another order of pictures."""
         for name, value in self._identity().items():
-            if state[name] != value:
-                raise UsageError(f"cannot resume the data order: {name} was {state[name]}, now it is {value}")
+            if state.get(name) != value:
+                raise UsageError(
+                    f"cannot resume the data order: {name} was {state.get(name)}, now it is {value}"
+                )
         self.epoch = int(state["epoch"])
         self.start = self.next_batch = int(state["next_batch"])
 

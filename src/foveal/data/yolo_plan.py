@@ -95,16 +95,20 @@ _NAMELESS = "classes are called 'class 0', 'class 1', ..."
 
 def _listed_names(folders: Sequence[Path]) -> tuple[dict[int, str], list[Notice]]:
     """Class names of a list or a data.yaml beside the labels; none, told, where there is neither."""
+    notices: list[Notice] = []
     for path in (folder / name for folder in folders for name in (*CLASS_LISTS, "data.yaml")):
-        if path.name == "data.yaml" and path.is_file():
+        if path.is_file() and not is_inside(path, path.parent):
+            told = f"a link out of {path.parent}: not read; give the names as names: in the source"
+            notices.append(Notice("unsafe_path", str(path), told))
+        elif path.name == "data.yaml" and path.is_file():
             sheet = read_data_yaml(path)
-            return sheet.names, list(sheet.notices)
-        if path.is_file():
+            return sheet.names, [*notices, *sheet.notices]
+        elif path.is_file():
             text = read_text(path, "list of classes", 1_000_000).rstrip()
             lines = lines_of(text) if text else []
-            return {number: line.strip() or f"class {number}" for number, line in enumerate(lines)}, []
+            return {number: line.strip() or f"class {number}" for number, line in enumerate(lines)}, notices
     message = f"no {' or '.join(CLASS_LISTS[:2])} here: {_NAMELESS}"
-    return {}, [Notice("class_list", str(folders[0]), message)]
+    return {}, [*notices, Notice("class_list", str(folders[0]), message)]
 
 
 def swapped(steps: Sequence[str], old: frozenset[str], new: str) -> list[str]:

@@ -15,13 +15,13 @@ from typing import NamedTuple
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from foveal.config.yaml_text import MAX_BYTES, CapError, compose
 from foveal.data.inside import is_inside
 from foveal.data.lists import read_text
 from foveal.data.parts import part_of
 from foveal.data.records import FaultKind
 from foveal.errors import DataError
 
-MAX_BYTES = 1_000_000
 PARTS = ("train", "val", "test")
 _KEYS = frozenset({"path", "names", "nc", "kpt_shape", *PARTS, "valid"})
 
@@ -162,13 +162,15 @@ def _mapping(file: Path) -> dict[str, Node]:
     """Top-level keys of interest -> their nodes; text stays text, so that a class may be called ``no``."""
     text = read_text(file, "data.yaml", MAX_BYTES)
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
+        root = compose(text)
+    except CapError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise DataError(f"{file}:{line}: {error.problem}, so no data.yaml") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DataError(f"{file}:{line}: not YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        cause = " ".join(str(error).split())[:120] or "nested too deep"
-        raise DataError(f"{file}: not YAML: {cause}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise DataError(f"{file}: not YAML: {' '.join(str(error).split())[:120]}") from None
     if not isinstance(root, MappingNode):
         raise DataError(f"{file}: holds no keys such as train, val and names")
     found: dict[str, Node] = {}

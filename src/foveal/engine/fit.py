@@ -21,7 +21,7 @@ from foveal.engine.health import Watcher
 from foveal.engine.keeper import Keeper, SaveWeights
 from foveal.engine.module import TrainingModule
 from foveal.engine.optim import describe_run, run_length
-from foveal.engine.processes import is_first, world_size
+from foveal.engine.processes import from_first, is_first, world_size
 from foveal.engine.progress import Progress
 from foveal.engine.recorder import Recorder
 from foveal.engine.resuming import check_same_data, processes_of, start_state
@@ -32,6 +32,9 @@ from foveal.engine.validation import Postprocess
 from foveal.errors import DataError, Interrupted, UsageError, is_out_of_memory
 from foveal.grammar import many
 from foveal.types import Criterion, Evaluator
+
+LOST_WORKER = "DataLoader worker"
+"""What torch says where one of the loader's processes has ended."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def fit(
     quiet: bool = False,
     watcher: Watcher | None = None,
     begin: Callable[[], None] = lambda: None,
+    picture_name: Callable[[int], str] = str,
 ) -> FitResult:
     """Train a model; write weights, resume state, metrics.csv and TensorBoard into ``run_folder``.
 
@@ -79,6 +83,7 @@ def fit(
     makes the same global batches it goes on with the same pictures, but rounds otherwise, which is said.
     watcher: is shown every row of metrics.csv; what it says is printed and kept in ``health.jsonl``.
     begin: called before the first step, when all that can be refused has been.
+    picture_name: of a picture's id, for what is said of steps that broke.
     Called in several processes at once (inside of ``processes.joined``), each with its share of the data, they
     train one model; the first one prints and writes.
 
@@ -91,7 +96,8 @@ def fit(
     hardware = trainer_hardware(settings.device, settings.precision)
     length = run_length(settings, batches)
     console = RunConsole(length.steps, length.epochs, quiet or not is_first())
-    state = load_resume_state(resume, console.line) if resume is not None else {}
+    # Read once: another process may see an older file, or a damaged one, and go on from another step.
+    state = from_first(lambda: load_resume_state(resume, console.line)) if resume is not None else {}
     progress = Progress(**state["progress"]) if state else Progress()
     if state:
         check_same_data(state, length, resume)
@@ -104,7 +110,9 @@ def fit(
 
     for line in describe_run(settings, batches, device_type(settings.device), world_size()):
         console.line(line)
-    module = TrainingModule(model, criterion, postprocess, evaluator, settings, length, progress, run_folder)
+    module = TrainingModule(
+        model, criterion, postprocess, evaluator, settings, length, progress, run_folder, picture_name
+    )
     stream = TrainingStream(train_loader, length, progress, settings.validate_every)
     recorder = Recorder(console, run_folder, length.steps, progress.step, is_first(), stream, watcher)
     with StopSignals() as signals, _quiet_trainer():
@@ -117,9 +125,13 @@ def fit(
             console.start(progress.step)
             with _told(signals, settings, progress, run_folder):
                 _run(module, stream, val_loader, [recorder, keeper], hardware)
+        except BaseException:
+            with contextlib.suppress(Exception):  # what ends the run is to be said, not what follows from it
+                recorder.close(module)
+            raise
         finally:
             console.stop()
-            recorder.close(module)
+        recorder.close(module)
     seconds = time.monotonic() - began
     console.line(f"done: {progress.step} steps in {duration(seconds)}")
     return _result(progress, seconds, run_folder)
@@ -152,7 +164,18 @@ def _told(signals: StopSignals, settings: Training, progress: Progress, run_fold
             ) from error
         if is_out_of_memory(error):
             raise _out_of_memory(progress.step, settings) from error
+        if LOST_WORKER in str(error):
+            raise _lost_worker(error, progress.step, run_folder) from error
         raise
+
+
+def _lost_worker(error: Exception, step: int, run_folder: Path) -> UsageError:
+    """A loader process was killed: by the system, where memory is full (the machine's, or what they share)."""
+    said = " ".join(str(error).split()).rstrip(".")
+    return UsageError(
+        f"at step {step + 1}: {said}; where memory ran out, lower data.workers or training.batch_size; the last "
+        f"saved state is kept, go on with: foveal train --resume {run_folder}"
+    )
 
 
 def _out_of_memory(step: int, settings: Training) -> UsageError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from foveal.engine.processes import from_all, from_process, is_first, several
-from foveal.engine.saving import plain
+from foveal.engine.saving import plain, save_sealed
 from foveal.errors import DivergedError
-from foveal.files import write_atomically
 from foveal.types import LossOutput
 
 SKIPS_IN_ROW = 10
@@ -86,21 +85,37 @@ def first_bad_tensor(losses: LossOutput, model: nn.Module) -> str:
     return "norm of the gradients"
 
 
-def first_bad_batch(pending: list[tuple[Any, LossOutput]]) -> tuple[Any, LossOutput]:
-    """The first micro-batch of a step whose loss is not finite; where all are, the last one."""
-    for batch, losses in pending:
-        if not _finite(losses):
-            return batch, losses
-    return pending[-1]
+def batch_to_blame(
+    pending: list[tuple[Any, LossOutput]], gradients_are_finite: Callable[[Any], bool]
+) -> tuple[Any, LossOutput, int]:
+    """Of a bad step's micro-batches in all processes the one at fault, and the number of its process.
+
+    That is the first whose losses are not finite; else the first whose own gradients are not, which is asked where
+    there is a choice: gradients have been added up by then. Else the last of the first process.
+    """
+    bad = [not _finite(losses) for _, losses in pending]
+    if not any(from_all(any(bad))) and (len(pending) > 1 or several()):
+        # Every one of them: processes may have to do it together.
+        bad = [not gradients_are_finite(batch) for batch, _ in pending]
+    has_bad = from_all(any(bad))
+    worst = has_bad.index(True) if any(has_bad) else 0
+    batch, losses = pending[bad.index(True) if any(bad) else -1]
+    return batch, losses, worst
 
 
 def stop_diverged(
-    run_folder: Path, step: int, batch: Any, losses: LossOutput, bad: str, weights: dict[str, Any]
+    run_folder: Path,
+    step: int,
+    batch: Any,
+    losses: LossOutput,
+    bad: str,
+    weights: dict[str, Any],
+    name: Callable[[int], str] = str,
 ) -> DivergedError:
     """Save the batch for replay and word the error to raise.
 
     ``bad_batch.pt``: a dict of the batch's fields, the losses by name, the step, the name of the bad tensor and
-    the weights (state dicts by name); loads with ``weights_only=True``.
+    the weights (state dicts by name); for ``load_sealed``. name: of a picture, by its id.
     """
     state = {
         "batch": plain(batch),
@@ -111,8 +126,8 @@ def stop_diverged(
     }
     file = run_folder / BAD_BATCH
     if is_first():
-        write_atomically(file, lambda stream: torch.save(state, stream))
-    pictures = name_pictures(getattr(batch, "image_ids", ()))
+        save_sealed(file, state)
+    pictures = name_pictures(getattr(batch, "image_ids", ()), name)
     return DivergedError(
         f"training diverged at step {step}: {SKIPS_IN_ROW} steps in a row without finite losses and gradients; "
         f"first bad tensor: {bad}, on {pictures} (saved in {file}). "
@@ -121,10 +136,8 @@ def stop_diverged(
     )
 
 
-def worst_of_all(batch: Any, losses: LossOutput, bad: str) -> tuple[Any, LossOutput, str]:
-    """Of the processes' batches, with their losses and the name of the bad tensor, the first with a bad loss."""
-    has_bad_loss = from_all(not _finite(losses))
-    worst = has_bad_loss.index(True) if any(has_bad_loss) else 0
+def from_worst(worst: int, batch: Any, losses: LossOutput, bad: str) -> tuple[Any, LossOutput, str]:
+    """Of the process to blame, in all of them: its batch, with the losses and the name of the bad tensor."""
     if not several():
         return batch, losses, bad
     batch, values, bad = from_process(worst, lambda: _on_host((batch, losses.losses, bad)))
@@ -145,9 +158,9 @@ def _on_host(value: Any) -> Any:
     return {name: _on_host(part) for name, part in value.items()} if isinstance(value, dict) else value
 
 
-def name_pictures(ids: Sequence[int]) -> str:
-    """Their ids, as part of a sentence."""
-    return f"pictures {', '.join(str(picture) for picture in ids)}" if len(ids) else "the batch"
+def name_pictures(ids: Sequence[int], name: Callable[[int], str] = str) -> str:
+    """The pictures as part of a sentence. name: of one, by its id."""
+    return f"pictures {', '.join(name(picture) for picture in ids)}" if len(ids) else "the batch"
 
 
 def step_is_finite(norm: Tensor, losses: list[LossOutput]) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from foveal.files import write_text
+from foveal.files import append, write_text
 
 HEALTH = "health.jsonl"
 """One JSON object a line: ``step, epoch, rule, severity, message, fix``. No file: nothing was found."""
@@ -72,8 +72,7 @@ class HealthLog:
         if self._writes:
             names = ("step", "epoch", "rule", "severity", "message", "fix")
             parts = dict(zip(names, (step, epoch, rule, severity, message, fix), strict=True))
-            with self._file.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(parts, ensure_ascii=False) + "\n")
+            append(self._file, f"{json.dumps(parts, ensure_ascii=False)}\n".encode())
 
     def _ask(self, row: Mapping[str, Any]) -> Sequence[Remark]:
         if self._watcher is None:

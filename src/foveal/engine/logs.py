@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from foveal.files import write_text
+from foveal.files import append, write_text
 
 Values = Mapping[str, float | int | None]
 
@@ -48,10 +51,9 @@ class MetricsCsv:
                     rows = list(csv.DictReader(stream))
             self._columns += new
             self._rewrite(rows)
-        with self._file.open("a", newline="", encoding="utf-8") as stream:
-            csv.DictWriter(stream, self._columns).writerow(
-                {name: _text(value) for name, value in row.items()}
-            )
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self._columns).writerow({name: _text(value) for name, value in row.items()})
+        append(self._file, text.getvalue().encode())
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         text = io.StringIO(newline="")
@@ -87,25 +89,38 @@ def _text(value: float | int | None) -> str:
 
 
 class TensorBoard:
-    """The same numbers as curves, under ``tensorboard/``."""
+    """The same numbers as curves, under ``tensorboard/``; each point is in the file as soon as it is written.
+
+    Not by way of torch's writer: its thread prints a traceback where the disk is full, and a kill takes the points
+    of the last seconds.
+    """
 
     def __init__(self, run_folder: Path, resume_step: int = 0) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only a run needs it
+        # Slow to import, and only a run needs it.
+        from tensorboard.compat.proto import event_pb2, summary_pb2
 
-        self._writer = SummaryWriter(
-            str(run_folder / TENSORBOARD), purge_step=resume_step + 1 if resume_step else None, flush_secs=20
-        )
+        self._event = event_pb2.Event
+        self._summary = summary_pb2.Summary
+        self._file = run_folder / TENSORBOARD / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}"
+        self._add(file_version="brain.Event:2")
+        if resume_step:
+            # What an earlier process drew past this step is not shown.
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._add(step=resume_step + 1, session_log=start)
 
     def write(self, group: str, step: int, values: Values) -> None:
         """Add a point to the curve ``group/name`` of each value."""
-        for name, value in values.items():
-            if value is not None and name not in KEYS:
-                self._writer.add_scalar(f"{group}/{name}", value, step)
+        points = [
+            self._summary.Value(tag=f"{group}/{name}", simple_value=value)
+            for name, value in values.items()
+            if value is not None and name not in KEYS
+        ]
+        if points:
+            self._add(step=step, summary=self._summary(value=points))
 
-    def flush(self) -> None:
-        """Bring what was added to the disk."""
-        self._writer.flush()
+    def _add(self, **parts: Any) -> None:
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-    def close(self) -> None:
-        """Flush and stop the writer."""
-        self._writer.close()
+        record = io.BytesIO()
+        RecordWriter(record).write(self._event(wall_time=time.time(), **parts).SerializeToString())
+        append(self._file, record.getvalue())

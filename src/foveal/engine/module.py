@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,17 @@ from foveal.engine.guard import (
     SKIPS_IN_ROW,
     StatisticsKeeper,
     Verdict,
-    first_bad_batch,
+    batch_to_blame,
     first_bad_tensor,
+    from_worst,
     losses_are_finite,
     may_run_ahead,
     step_is_finite,
     stop_diverged,
-    worst_of_all,
 )
 from foveal.engine.meter import EpochTotals, Meter
 from foveal.engine.optim import RunLength, build_optimizer, gradient_norm, schedule_factor, set_rate
-from foveal.engine.processes import from_all
+from foveal.engine.processes import from_all, several
 from foveal.engine.progress import Progress
 from foveal.engine.validation import Postprocess, Validation, total_of
 from foveal.types import Batch, Criterion, Evaluator, LossOutput
@@ -55,6 +56,7 @@ class TrainingModule(pl.LightningModule):
         length: RunLength,
         progress: Progress,
         run_folder: Path,
+        picture_name: Callable[[int], str] = str,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -64,6 +66,8 @@ class TrainingModule(pl.LightningModule):
         self.length = length
         self.run_progress = progress
         self.run_folder = run_folder
+        self.picture_name = picture_name
+        """Of a picture's id, for people."""
         self._average: WeightAverage | None = None
         self.meter = Meter()
         self.metrics: dict[str, float | None] = {}
@@ -113,9 +117,21 @@ class TrainingModule(pl.LightningModule):
     def on_train_start(self) -> None:
         self.prepare()
         self._statistics = StatisticsKeeper(self.model)
+        if several():
+            self.trainer.strategy.model(torch.zeros(())).backward()  # type: ignore[misc]
+            self.zero_grad(set_to_none=True)
         if "scaler" in self.resumed:
             self.trainer.precision_plugin.load_state_dict(self.resumed["scaler"])
         self.resumed = {}
+
+    def forward(self, more: Tensor) -> Tensor:
+        """Sum of the trained weights, and ``more``; several processes take it back once before their first step.
+
+        DDP lays out the gradients it sums by the first backward pass that it sees, and a layout is an order of
+        summation: it must be the same where a run begins and where it goes on.
+        more: a scalar, 0; DDP on CUDA cannot be called with nothing.
+        """
+        return torch.stack([weights.sum() for weights in self._parameters_to_clip]).sum() + more
 
     # ------------------------------------------------------------ training
 
@@ -198,11 +214,19 @@ class TrainingModule(pl.LightningModule):
     def _skip(self, optimizer: Optimizer) -> None:
         """Take a bad step's gradients away, so that the optimiser has nothing to do; after ten, stop."""
         if self.run_progress.skipped_in_row + 1 >= SKIPS_IN_ROW:
-            batch, losses = first_bad_batch(self._pending)
-            batch, losses, bad = worst_of_all(batch, losses, first_bad_tensor(losses, self.model))
-            weights = {"model": self.model.state_dict(), **self._criterion_state()}
-            raise stop_diverged(self.run_folder, self.run_progress.step, batch, losses, bad, weights)
+            # Copied, as looking for the batch to blame takes it through the network.
+            weights = copy.deepcopy({"model": self.model.state_dict(), **self._criterion_state()})
+            batch, losses, worst = batch_to_blame(self._pending, self._gradients_are_finite)
+            told = from_worst(worst, batch, losses, first_bad_tensor(losses, self.model))
+            raise stop_diverged(self.run_folder, self.run_progress.step, *told, weights, self.picture_name)
         optimizer.zero_grad(set_to_none=True)
+
+    def _gradients_are_finite(self, batch: Batch) -> bool:
+        """Whether one micro-batch by itself gives finite gradients; the gradients there are stay as they are."""
+        with torch.enable_grad():
+            total = total_of(self._losses(self.model(batch.images), batch))
+        gradients = torch.autograd.grad(total, self._parameters_to_clip, allow_unused=True)
+        return all(bool(gradient.isfinite().all()) for gradient in gradients if gradient is not None)
 
     def settle(self) -> None:
         """Count the last step, and take its weights into the average, unless it was left out."""

@@ -82,7 +82,7 @@ def joined() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         mine = _in_words(error)
-        if (first := _first_failure(told, mine)) != mine:
+        if (first := _first_failure(told, mine)) != mine or _said_before(told, mine):
             raise FailedElsewhere(first["message"], first["code"]) from error
         if _is_lost_connection(error):
             raise Interrupted(mine["message"], signal.SIGTERM) from error
@@ -160,6 +160,20 @@ def _first_failure(store: Any, mine: dict[str, Any]) -> dict[str, Any]:
         return first
     except Exception:  # what held the store has gone, too
         return mine
+
+
+def _said_before(store: Any, failure: dict[str, Any]) -> bool:
+    """Whether an earlier start of these processes ended with the same words: torchrun repeats what stays wrong.
+
+    What depends on the moment, as a signal and a killed process do, is said each time.
+    """
+    if failure["code"] > 128:
+        return False
+    words = hashlib.sha256(failure["message"].encode()).hexdigest()
+    try:
+        return int(store.underlying_store.add(f"foveal/said/{words}", 1)) > 1
+    except Exception:  # what held the store has gone
+        return False
 
 
 def _leave(store: Any) -> None:

@@ -103,8 +103,9 @@ class Recorder(pl.Callback):
     def skipped(self, module: TrainingModule) -> None:
         """Say that a step was left out, and on which pictures."""
         progress = module.run_progress
+        pictures = name_pictures(module.bad_pictures, module.picture_name)
         message = (
-            f"step {progress.step}: non-finite loss or gradient on {name_pictures(module.bad_pictures)}, step "
+            f"step {progress.step}: non-finite loss or gradient on {pictures}, step "
             f"skipped ({progress.skipped_in_row} in a row, {progress.skipped} in all)"
         )
         self._health.note(progress.step, progress.epoch, "skipped_step", "warning", message)
@@ -155,8 +156,6 @@ class Recorder(pl.Callback):
         self._clock = (time.monotonic(), self._stream.waited)
         progress = module.run_progress
         self._log("validation", module, module.metrics)
-        if self._board is not None:
-            self._board.flush()
         named = {SCORE: SCORE, "AP50": "AP50", "val_loss": "val loss"}
         numbers = "  ".join(
             f"{label} {module.metrics[name]:.4f}"
@@ -180,5 +179,3 @@ class Recorder(pl.Callback):
     def close(self, module: TrainingModule) -> None:
         """Write what is left. Whoever stops early cannot ask the other processes."""
         self._row(module, everywhere=False)
-        if self._board is not None:
-            self._board.close()

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -29,7 +29,7 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.getsignal(number) for number in WATCHED}
+            self._before = handlers_of(WATCHED)
             self.install()
         return self
 
@@ -37,7 +37,7 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            signal.signal(number, handler)
 
     def install(self) -> None:
         """Watch again: the trainer puts handlers of its own in place when it starts."""
@@ -50,13 +50,26 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            # A loader process that was forked while we watch: it must die of SIGTERM as ever.
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            die_of(number)
             return
         if number == signal.SIGINT and self.received is not None:
             raise Interrupted("stopped at once, by a second Ctrl-C; the last saved state is kept", number)
         self.received = self.received or number
+
+
+def handlers_of(numbers: Sequence[signal.Signals]) -> dict[signal.Signals, Any]:
+    """What is done on each of these signals, so that it can be put back.
+
+    Without those that this process was started deaf to, as a script's job in the background is to Ctrl-C.
+    """
+    found = {number: signal.getsignal(number) or signal.SIG_DFL for number in numbers}
+    return {number: handler for number, handler in found.items() if handler != signal.SIG_IGN}
+
+
+def die_of(number: int) -> None:
+    """End as if nobody had watched: for a process that was forked meanwhile, and has its parent's handlers."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 @contextlib.contextmanager

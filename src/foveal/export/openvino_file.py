@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foveal.checkpoint.header import HEADER, CheckpointHeader, header_text
-from foveal.runtime.backends_openvino import the_core
+from foveal.runtime.backends_openvino import import_openvino, the_core
 from foveal.runtime.seal import SEAL, UNSEALED, seal
 
 
@@ -19,15 +19,13 @@ def write_openvino(model: Any, header: CheckpointHeader, path: Path, fp16: bool 
     """Write ``path`` (``.xml``) and its ``.bin``. model: as ``openvino_model`` gives it. fp16: weights in half the
     bytes; arithmetic stays in float32. OSError where they cannot be written.
     """
-    import openvino
-
     # What was done to the model says so in its own words, with paths and options of the tool that did it.
     for key in list(model.get_rt_info()):
         del model.get_rt_info()[key]
     model.set_rt_info(header_text(header), [HEADER])
     model.set_rt_info(UNSEALED, [SEAL])
     try:
-        openvino.save_model(model, path, compress_to_fp16=fp16)
+        import_openvino().save_model(model, path, compress_to_fp16=fp16)
     except RuntimeError as error:  # "iostream error", of a full disk
         raise OSError(None, "OpenVINO could not write it") from error
     path.write_bytes(seal(path.read_bytes(), path.with_suffix(".bin").read_bytes()))

@@ -12,6 +12,7 @@ def onnxruntime_run(graph: bytes, name: str = "x") -> Run:
     """An ONNX graph with an input of that name, as it is, on as many threads as torch uses."""
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # on Windows it tells the system of every session
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # Threads that spin while they wait would take the processor from those of torch.

@@ -59,9 +59,7 @@ def the_core() -> Any:
     one before. Were Cores to go in another order than last first, a stack that is gone would be put back, and
     the next signal, such as the end of a child process, would end this one (OpenVINO 2026.4).
     """
-    import openvino
-
-    return openvino.Core()
+    return import_openvino().Core()
 
 
 def quantise(model: Any, examples: Sequence[Tensor], in_float: int) -> Any:
@@ -93,10 +91,24 @@ def quiet_nncf() -> Iterator[Any]:
 def import_nncf() -> Any:
     """NNCF, quiet: left alone, it reports every use over the network, and decides on that when imported."""
     os.environ["NNCF_CI"] = "1"
+    _tell_nobody()
     import nncf
 
     nncf.set_log_level(logging.ERROR)
     return nncf
+
+
+def import_openvino() -> Any:
+    """OpenVINO, quiet: left alone, it reports over the network that it was imported, and marks the home folder."""
+    _tell_nobody()
+    import openvino
+
+    return openvino
+
+
+def _tell_nobody() -> None:
+    """OpenVINO and NNCF do without the package that reports for them where it cannot be imported."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def _give_out_rounded(output: Any) -> None:

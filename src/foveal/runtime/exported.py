@@ -23,7 +23,7 @@ OUTPUTS = ("boxes", "scores", "labels", "count")
 """As ``BatchDetections``."""
 SIZE_LIMIT = 2 << 30
 """Bytes of a file that is opened: a protobuf cannot be larger."""
-XML_LIMIT = 64 << 20
+XML_LIMIT = 16 << 20
 """Bytes of an ``.xml``, which holds no weights; a ResNet-50's has two million."""
 TAIL = 16 << 20
 """Bytes at the end of an ONNX file, behind its weights, among which a file of ours has its metadata."""

@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from foveal.data.inside import printable
+from foveal.data.csv_cell import cell
 from foveal.errors import UsageError
 from foveal.files import write_atomically, write_text
 from foveal.runtime.journal import OK, Row, detections_of
 from foveal.types import ClassNames
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What makes a spreadsheet run a cell instead of showing it (OWASP, "CSV injection"), wide forms with it."""
 COLUMNS = ("file", "name", "score", "x1", "y1", "x2", "y2", "label", "width", "height")
 YOLO_FOLDER = "labels"
 PARQUET_ROWS = 512
@@ -50,11 +48,6 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
         except ImportError:
             raise UsageError("format parquet needs pyarrow: pip install pyarrow") from None
     return wanted
-
-
-def cell(text: str) -> str:
-    """Text that a spreadsheet shows as it is, in one line."""
-    return printable(f"'{text}" if text.startswith(FORMULA) else text)
 
 
 def write_coco(found: Found) -> None:

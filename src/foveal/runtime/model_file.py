@@ -74,7 +74,7 @@ def open_model(
         backend = "torch"
     check_choice(backend, precision, device)
     content = read_exported(path) if is_exported(path) else load_checkpoint(path)
-    _check_canvas(path, content.header)
+    check_canvas(path, content.header)
     return ModelFile(
         path, content, backend, precision, resolve_device(device if backend == "torch" else "cpu")
     )
@@ -129,7 +129,7 @@ def canvas_of(header: CheckpointHeader) -> tuple[int, int]:
     return int(header.size_policy["height"]), int(header.size_policy["width"])
 
 
-def _check_canvas(path: Path, header: CheckpointHeader) -> None:
+def check_canvas(path: Path, header: CheckpointHeader) -> None:
     """The error for a file whose size policy gives no canvas that a network of ours takes."""
     try:
         sides = canvas_of(header)

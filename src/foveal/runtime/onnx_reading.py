@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foveal.errors import ModelFileError
 
@@ -14,8 +14,16 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS = 1 << 31
 """Of one tensor that a shape in the file asks for: more than any network of ours computes at once."""
-SHAPED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Reshape": 1}
+SHAPED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Reshape": 1, "Range": 1, "OneHot": 1}
 """Operators that make a tensor as large as one of their inputs says, and which."""
+MOST_PARTS = 300_000
+"""Fields of the file, in all that lies in it; a ResNet-50's has 20,000. Two bytes of it may become an object."""
+ENDLESS = ("Loop", "Scan", "SequenceMap")
+"""Operators that run a graph as often as the file says."""
+VARINT, LENGTH_FOLLOWS = 0, 2
+FIXED = {1: 8, 5: 4}
+LONGEST_NUMBER = 10
+"""Protobuf's wire types, the bytes of those of a fixed length, and of a number (protobuf.dev, "Encoding")."""
 OWN = ("", "ai.onnx")
 """Names of ONNX's own set of operators; any other needs code that is not in the file."""
 
@@ -24,15 +32,17 @@ def read_onnx(path: Path, content: bytes) -> tuple[dict[str, str], list[str], li
     """The texts among its metadata by key, and the names of inputs and outputs.
 
     ModelFileError where it is no ONNX file, keeps data in other files, which could be any on this machine, needs
-    operators that are not ONNX's own, or asks for a tensor of a size that no network has.
+    operators that are not ONNX's own or need not end, has far more parts than a network, or asks for a tensor of a
+    size that no network has.
     """
     import onnx
     from google.protobuf.message import DecodeError
 
+    _check_parts(path, content)
     try:
         model = onnx.ModelProto.FromString(content)
     except DecodeError as error:
-        raise ModelFileError(f"{path}: not an ONNX file, or a damaged one; export it again") from error
+        raise _not_onnx(path) from error
     if not model.graph.node:
         raise ModelFileError(f"{path}: not an ONNX file, or an empty one; export it again")
     for graph in (model.graph, *model.functions):
@@ -41,6 +51,53 @@ def read_onnx(path: Path, content: bytes) -> tuple[dict[str, str], list[str], li
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [_text(x.name) for x in model.graph.input if x.name not in weights]
     return texts, inputs, [_text(x.name) for x in model.graph.output]
+
+
+def _not_onnx(path: Path) -> ModelFileError:
+    return ModelFileError(f"{path}: not an ONNX file, or a damaged one; export it again")
+
+
+def _check_parts(path: Path, content: bytes) -> None:
+    """ModelFileError for a file of far more parts than a network has, before any of them is made an object.
+
+    Goes over protobuf's wire format; what is damaged there, protobuf itself says later.
+    """
+    import onnx
+
+    seen = 0
+    known: dict[str, dict[int, Any]] = {}
+    waiting = [(0, len(content), onnx.ModelProto.DESCRIPTOR)]
+    while waiting:
+        at, end, kind = waiting.pop()
+        if kind.full_name not in known:
+            known[kind.full_name] = {field.number: field.message_type for field in kind.fields}
+        inside = known[kind.full_name]
+        while at < min(end, len(content)):
+            seen += 1
+            if seen > MOST_PARTS:
+                raise ModelFileError(f"{path}: over {MOST_PARTS:,} parts: no file of ours has so many")
+            tag, at = _number(content, at)
+            if tag & 7 == LENGTH_FOLLOWS:
+                size, at = _number(content, at)
+                if size and inside.get(tag >> 3) is not None:
+                    waiting.append((at, at + size, inside[tag >> 3]))
+                at += size
+            elif tag & 7 == VARINT:
+                _, at = _number(content, at)
+            elif tag & 7 in FIXED:
+                at += FIXED[tag & 7]
+            else:  # a group, in which as much could hide; ONNX has none
+                raise _not_onnx(path)
+
+
+def _number(content: bytes, at: int) -> tuple[int, int]:
+    """A number of seven bits a byte, and where what follows it begins; the file's end where it is none."""
+    value = 0
+    for shift, byte in enumerate(content[at : at + LONGEST_NUMBER]):
+        value |= (byte & 127) << 7 * shift
+        if byte < 128:
+            return value, at + shift + 1
+    return value, len(content)
 
 
 def _text(value: str | bytes) -> str:
@@ -63,6 +120,11 @@ def _check(path: Path, graph: onnx.GraphProto | onnx.FunctionProto) -> None:
             raise ModelFileError(
                 f"{path}: needs the operator {_text(node.op_type)} of {_text(node.domain)}, which is not "
                 "ONNX's own; Foveal runs what foveal export wrote"
+            )
+        if node.op_type in ENDLESS:
+            raise ModelFileError(
+                f"{path}: runs a graph again and again ({node.op_type}), which might never end; Foveal runs what "
+                "foveal export wrote"
             )
         for attribute in node.attribute:
             for tensor in (attribute.t, *attribute.tensors):

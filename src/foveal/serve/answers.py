@@ -134,6 +134,7 @@ INFER_ANSWER = {
         {"name": "count", "datatype": "INT64", "shape": [1], "data": [1]},
     ],
 }
+SIDE = {"type": "integer", "minimum": 32, "multipleOf": 32}
 TENSOR = {
     "type": "object",
     "required": ["name", "shape", "datatype"],
@@ -141,11 +142,11 @@ TENSOR = {
         "name": {"const": "images"},
         "datatype": {"const": "UINT8"},
         "shape": {
-            "description": "B, 3, H, W; H and W multiples of 32",
+            "description": "B, 3, H, W",
             "type": "array",
             "minItems": 4,
             "maxItems": 4,
-            "items": {"type": "integer", "minimum": 1},
+            "prefixItems": [{"type": "integer", "minimum": 1}, {"const": 3}, SIDE, SIDE],
         },
         "data": {"description": "0..255, nested as the shape is, or flat", "type": "array"},
         "parameters": {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 from starlette.datastructures import UploadFile
@@ -20,6 +21,8 @@ FIELD = "file"
 OTHER_FIELDS = 16
 """Fields besides the pictures that a form may have."""
 NAME_LENGTH = 255
+PART = 1 << 20
+"""Bytes that are held in one piece while a body comes: one that grows can be copied, and is then there twice."""
 # What it warns of is told to the sender, and would otherwise fill the server's output.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 HOW = "send pictures as multipart/form-data in the field 'file', or one picture as the whole body"
@@ -79,10 +82,12 @@ async def read_pictures(request: Request, chunks: AsyncGenerator[bytes, None], m
 
 async def read_bytes(chunks: AsyncGenerator[bytes, None]) -> bytes:
     """The whole body."""
-    content = bytearray()
+    parts = [bytearray()]
     async for chunk in chunks:
-        content += chunk
-    return bytes(content)
+        if len(parts[-1]) >= PART:
+            parts.append(bytearray())
+        parts[-1] += chunk
+    return b"".join(parts)
 
 
 async def _chunks(request: Request, body: Body, seconds: float) -> AsyncGenerator[bytes, None]:
@@ -91,16 +96,26 @@ async def _chunks(request: Request, body: Body, seconds: float) -> AsyncGenerato
     stream = request.stream()
     while True:
         try:
-            async with asyncio.timeout_at(end):
+            async with asyncio.timeout_at(end) as deadline:
+                body.wake = partial(_end_now, deadline)
                 chunk = await anext(stream, None)
         except TimeoutError:
+            body.check()
             raise Refusal(
                 408, f"the body did not come in {seconds:g} s: {body.size:,} bytes were there by then"
             ) from None
+        finally:
+            body.wake = lambda: None
         if chunk is None:
+            body.end()
             return
         body.add(len(chunk))
         yield chunk
+
+
+def _end_now(deadline: asyncio.Timeout) -> None:
+    with suppress(RuntimeError):  # it is over already
+        deadline.reschedule(0)
 
 
 async def _form(request: Request, chunks: AsyncGenerator[bytes, None], most: int) -> list[Upload]:

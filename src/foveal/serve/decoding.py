@@ -1,8 +1,8 @@
 """The processes that read what strangers send: bytes in, pixels out; one that dies takes nothing with it.
 
 ``python -m foveal.serve.decoding HANDLE RULES`` loads what is needed once, and then forks a process for every
-socket it is handed. Such a process may write no file, has a limit on its memory, and ends itself when a picture
-takes too long. All of them end when the server does: their sockets close.
+socket it is handed. Such a process may open no file and no socket, has a limit on its memory, and ends itself
+when a picture takes too long. All of them end when the server does: their sockets close.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 import torch
 from PIL import Image
 
-from foveal.data.decode import NotAPictureError, TooManyPixelsError, read_picture
+from foveal.data.decode import NotAPictureError, TooManyPixelsError, open_picture, read_picture
 from foveal.errors import DataError
 from foveal.ops.tiles import Tiling
 from foveal.runtime.pictures import place_picture
@@ -32,6 +32,9 @@ from foveal.serve.v2_request import read_tensor
 
 MEMORY = 2_000_000_000
 """Bytes a process may take beyond what it starts with: 50 million pixels with transparency need 1.2 GB."""
+
+PAGES = 16
+"""Of a TIFF, whose first is looked at. A few may be smaller copies and masks; more are a stack of pictures."""
 
 
 def rules_from(text: str) -> DecodingRules:
@@ -82,13 +85,14 @@ def _live(link: socket.socket, rules: DecodingRules) -> None:
 
 
 def _confine() -> None:
-    """No files, no dumps, and a bound on memory."""
+    """No files, no sockets, no dumps, and a bound on memory."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, ValueError), open("/proc/self/status", encoding="ascii") as status:
         data = next(line for line in status if line.startswith("VmData:"))
         limit = int(data.split()[1]) * 1024 + MEMORY
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def work(stream: BinaryIO, rules: DecodingRules) -> None:
@@ -118,6 +122,7 @@ def _picture(
 ) -> Iterator[tuple[dict[str, Any], Any]]:
     """Its size and windows, then a canvas for every window, as rows of pixels."""
     try:
+        refuse_stack(header["name"], rules.max_pixels, content)
         array = read_picture(header["name"], rules.max_pixels, content)
     except DataError as error:
         fits = {NotAPictureError: 415, TooManyPixelsError: 413}
@@ -130,6 +135,18 @@ def _picture(
     for x1, y1, x2, y2 in windows:
         image, _ = place_picture(array[y1:y2, x1:x2], rules.canvas)
         yield {}, image.permute(1, 2, 0).contiguous().numpy().data.cast("B")
+
+
+def refuse_stack(name: str, max_pixels: int, content: bytes) -> None:
+    """413 for a TIFF of more than ``PAGES`` pages: of all its pictures, one would be looked at without a word."""
+    if not content.startswith((b"II", b"MM")):
+        return
+    with open_picture(name, max_pixels, content) as (image, _):
+        try:
+            image.seek(PAGES)
+        except Exception:  # there are fewer, or a later one is damaged, which the first does not mind
+            return
+    raise Refusal(413, f"{name}: over {PAGES} pages; send each as a picture of its own")
 
 
 def _tensor(

@@ -22,6 +22,8 @@ from foveal.serve.wanted import while_wanted
 from foveal.version import __version__
 
 VERSION = "1"
+ONE = "/models/{model}"
+VERSIONED = ONE + "/versions/{version}"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 SHAPES = {"boxes": [-1, -1, 4], "scores": [-1, -1], "labels": [-1, -1], "count": [-1]}
 DTYPES = {"FP32": np.float32, "INT64": np.int64}
@@ -32,9 +34,12 @@ def v2_routes(served: ServedModel, name: str, gate: Gate, limits: Limits) -> API
     router = APIRouter(prefix="/v2", tags=["Open Inference Protocol v2"])
     # Of the protocol's own form, and not a line of error.
     not_yet: dict[int | str, dict[str, Any]] = {503: {"description": WHY[503]}}
-    described = problems(404, 422) | shown(model_metadata(name))
+    described = problems(404) | shown(model_metadata(name))
+    place = {"model": name, "version": VERSION}
+    by_name, by_version = ({"parameters": path_parameters(place, last)} for last in place)
 
-    def check(model: str, version: str = VERSION) -> None:
+    def check(request: Request) -> None:
+        model, version = (request.path_params.get(key, own) for key, own in place.items())
         if model != name:
             raise Refusal(404, f"no model {model[:80]!r} here; it is called {name!r}")
         if version != VERSION:
@@ -58,18 +63,18 @@ def v2_routes(served: ServedModel, name: str, gate: Gate, limits: Limits) -> API
     async def ready() -> JSONResponse:
         return JSONResponse({"ready": served.ready}, 200 if served.ready else 503)
 
-    @router.get("/models/{model}", responses=described, summary="The model's inputs and outputs")
-    @router.get("/models/{model}/versions/{version}", responses=described, summary="The same, by version")
-    async def metadata(model: str, version: str = VERSION) -> JSONResponse:
-        check(model, version)
+    @router.get(ONE, responses=described, openapi_extra=by_name, summary="The model's inputs and outputs")
+    @router.get(VERSIONED, responses=described, openapi_extra=by_version, summary="The same, by version")
+    async def metadata(request: Request) -> JSONResponse:
+        check(request)
         return JSONResponse(model_metadata(name))
 
-    unready = problems(404, 422) | not_yet | shown({"name": name, "ready": True})
+    unready = problems(404) | not_yet | shown({"name": name, "ready": True})
 
-    @router.get("/models/{model}/ready", responses=unready, summary="Whether the model is ready")
-    @router.get("/models/{model}/versions/{version}/ready", responses=unready, summary="By version")
-    async def model_ready(model: str, version: str = VERSION) -> JSONResponse:
-        check(model, version)
+    @router.get(ONE + "/ready", responses=unready, openapi_extra=by_name, summary="Whether it is ready")
+    @router.get(VERSIONED + "/ready", responses=unready, openapi_extra=by_version, summary="By version")
+    async def model_ready(request: Request) -> JSONResponse:
+        check(request)
         return JSONResponse({"name": name, "ready": served.ready}, 200 if served.ready else 503)
 
     description = (
@@ -77,32 +82,30 @@ def v2_routes(served: ServedModel, name: str, gate: Gate, limits: Limits) -> API
         "`boxes` FP32 [B, D, 4] in those pixels, `scores` FP32 [B, D], `labels` INT64 [B, D], `count` INT64 [B]: "
         "places from `count` on are empty. No thresholds are applied but the model's own score_thresh."
     )
-    extra = {"requestBody": INFER_BODY}
+    body = {"requestBody": INFER_BODY}
     answers = problems(400, 404, 408, 413, 415, 422, 503, 504) | shown(INFER_ANSWER)
 
     @router.post(
-        "/models/{model}/infer",
+        ONE + "/infer",
         responses=answers,
-        openapi_extra=extra,
+        openapi_extra=by_name | body,
         description=description,
         summary="Infer",
     )
     @router.post(
-        "/models/{model}/versions/{version}/infer",
+        VERSIONED + "/infer",
         responses=answers,
-        openapi_extra=extra,
+        openapi_extra=by_version | body,
         description=description,
         summary="Infer, by version",
     )
     async def infer(
         request: Request,
-        model: str,
-        version: str = VERSION,
         inference_header_content_length: str | None = Header(
             None, description="length of the JSON, where binary tensors follow it"
         ),
     ) -> Response:
-        check(model, version)
+        check(request)
         async with received(request, gate, limits) as chunks, aclosing(chunks):
             length = _length(inference_header_content_length)
             body = await read_bytes(chunks)
@@ -111,6 +114,13 @@ def v2_routes(served: ServedModel, name: str, gate: Gate, limits: Limits) -> API
         return encode(name, answer)
 
     return router
+
+
+def path_parameters(place: dict[str, str], last: str) -> list[dict[str, Any]]:
+    """For OpenAPI: the parts of an address up to ``last``, each with the one value that it has here."""
+    names = list(place)[: list(place).index(last) + 1]
+    schemas = {name: {"type": "string", "enum": [place[name]]} for name in names}
+    return [{"name": name, "in": "path", "required": True, "schema": schemas[name]} for name in names]
 
 
 def model_metadata(name: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from foveal.export.subjects import check_subjects, subjects
 from foveal.files import free_name, write_bytes
 from foveal.grammar import many
 from foveal.runtime.calibration import calibration_images
-from foveal.runtime.model_file import canvas_of, load_inference, model_of
+from foveal.runtime.model_file import canvas_of, check_canvas, load_inference, model_of
 from foveal.runtime.sources import find_pictures
 from foveal.runtime.tiling import choose_tiling
 from foveal.verbs.gate import Case, Gate, pass_gate, report_lines, report_table
@@ -69,6 +69,7 @@ def export(
     output = _checked_output(form, checkpoint, output)
     console = Console(quiet=quiet)
     loaded = load_checkpoint(checkpoint)
+    check_canvas(checkpoint, loaded.header)
     model = load_inference(loaded, checkpoint)
     canvas, tiling = canvas_of(loaded.header), choose_tiling(loaded.header)
     params = model_of(loaded.header, checkpoint).postprocessor.params

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foveal.engine.saving import LAST, PREVIOUS
-from foveal.files import free_name, write_text
+from foveal.files import create, free_name, write_text
 from foveal.verbs.run_folder import LAUNCH_FILE, is_run_folder
+from foveal.verbs.run_settings import CONFIG_FILE
 
 NO_ID = "none"
 """What torchrun calls a job that was given no --rdzv-id."""
@@ -49,6 +50,20 @@ def choose_place(wanted: Path, resume: Path | None) -> Place:
         return Place(free_name(wanted, is_run_folder), None, False)
     has_state = (begun / LAST).is_file() or (begun / PREVIOUS).is_file()
     return Place(begun, begun if has_state else None, True)
+
+
+def begin(place: Place, wanted: Path) -> Path:
+    """Make and mark the folder of a run that begins: as chosen, or the next one, if another run was quicker."""
+    folder = place.folder if place.restarted else _claim(wanted)
+    mark(folder)
+    return folder
+
+
+def _claim(wanted: Path) -> Path:
+    """A new run folder by that name, which no other command can claim too: several may be started at once."""
+    while not create((folder := free_name(wanted, is_run_folder)) / CONFIG_FILE):
+        pass
+    return folder
 
 
 def mark(folder: Path) -> None:

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
+from foveal.data.csv_cell import cell
 from foveal.errors import DataError
 from foveal.runtime.detections import Detections
 from foveal.runtime.draw import draw_boxes
-from foveal.runtime.formats import cell
 from foveal.runtime.journal import OK, Row, error_row
 from foveal.runtime.palette import class_colour
 from foveal.runtime.predictor import Predictor

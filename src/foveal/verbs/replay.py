@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 from foveal.build import build_criterion, build_detector, build_records
 from foveal.config.load import data_of, load_config
 from foveal.config.schema import Config
 from foveal.engine.guard import BAD_BATCH
 from foveal.engine.replay import Replayed, replay_step
+from foveal.engine.saving import DamagedError, load_sealed
 from foveal.errors import FovealError, ModelFileError, UsageError
 from foveal.runtime.device import resolve_device
 from foveal.types import Batch, Letterbox, Target
+from foveal.verbs.training_data import picture_names
 
 CONFIG_FILE = "config.yaml"
 
@@ -119,23 +118,22 @@ def _lines(
 
 
 def _names(settings: Config, batch: Batch) -> list[str]:
-    """Ids of the pictures, with their files where the data set is still there."""
+    """The pictures, with their files where the data set is still there."""
     try:
         data = data_of(settings)
-        records = build_records(data.train, data.classes)
-        files = dict(zip(records.image_ids.tolist(), records.files.tolist(), strict=True))
+        name: Callable[[int], str] = picture_names(build_records(data.train, data.classes))
     except FovealError:
-        files = {}
-    return [f"{i} ({files[i]})" if i in files else str(i) for i in batch.image_ids]
+        name = str
+    return [name(picture) for picture in batch.image_ids]
 
 
 def _load(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UsageError(f"{file}: no such file; a run that diverges leaves {BAD_BATCH} in its folder")
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise ModelFileError(f"{file}: damaged, or not a saved batch") from error
-    if not isinstance(state, dict) or not {"batch", "model", "step", "bad"} <= set(state):
+        state = load_sealed(file)
+    except DamagedError as fault:
+        raise ModelFileError(f"{file}: damaged, or not a saved batch ({fault})") from fault
+    if not {"batch", "model", "step", "bad"} <= set(state):
         raise ModelFileError(f"{file}: not a batch that foveal train saved with its weights")
     return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from foveal.diagnosis.report.gather import ENVIRONMENT
@@ -33,5 +34,7 @@ RUN_FILES = (
 
 
 def is_run_folder(path: Path) -> bool:
-    """Whether a path is taken by a run (or is a file), so that a new one must go elsewhere."""
-    return path.is_file() or any((path / file).exists() for file in RUN_FILES)
+    """Whether a path is taken by a run (or is no folder), so that a new one must go elsewhere."""
+    if not path.is_dir():
+        return os.path.lexists(path)
+    return any(os.path.lexists(path / file) for file in RUN_FILES)

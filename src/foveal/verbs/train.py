@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
-from torch import Tensor
 
 from foveal.build import (
     build_criterion,
@@ -18,12 +16,8 @@ from foveal.build import (
     build_inference,
     build_loader,
     build_records,
-    build_tiling,
     with_class_balance,
 )
-from foveal.checkpoint.format import load_checkpoint, save_checkpoint
-from foveal.checkpoint.header import CheckpointHeader
-from foveal.checkpoint.transfer import carry_over
 from foveal.config.load import data_of, load_config
 from foveal.config.schema import Config, Model
 from foveal.data.loader import Loader
@@ -34,25 +28,23 @@ from foveal.diagnosis.health.watch import HealthWatch
 from foveal.diagnosis.report.environment import write_environment
 from foveal.engine.device import device_type, trainer_hardware
 from foveal.engine.fit import FitResult, fit
-from foveal.engine.processes import from_first, is_first, joined, several
+from foveal.engine.processes import from_all, from_first, is_first, joined, several
 from foveal.engine.random_state import seed_everything
-from foveal.errors import ModelFileError
 from foveal.files import free_name, write_bytes, write_text
 from foveal.metrics.coco import CocoEvaluator
 from foveal.models.detector import Detector
 from foveal.models.shared_norm import share_batch_norm
-from foveal.ops.letterbox import size_policy
 from foveal.runtime.draw import draw_batch
 from foveal.runtime.tiled_evaluation import coco_evaluator
-from foveal.runtime.tiling import tiling_policy
 from foveal.types import ClassNames
 from foveal.verbs.evaluate import Evaluation, evaluate, with_galleries, write_evaluation
-from foveal.verbs.launch import Place, choose_place, mark
+from foveal.verbs.launch import Place, begin, choose_place
 from foveal.verbs.report import report_after_training
 from foveal.verbs.run_folder import EVALUATION_FILE, GALLERIES
 from foveal.verbs.run_settings import CONFIG_FILE, RunSettings, run_settings, run_text
+from foveal.verbs.run_weights import store_thresholds, take_over, weights_writer
 from foveal.verbs.summary import describe_tiles
-from foveal.verbs.training_data import first_lines, load_data
+from foveal.verbs.training_data import first_lines, load_data, picture_names
 
 Say = Callable[[str], None]
 
@@ -97,23 +89,24 @@ def train(
         told = run_settings(config, overrides, name, resume, start_from, device, seed)
         training = told.config.training
         trainer_hardware(training.device, training.precision)  # refused before anything is made
-        place = from_first(lambda: choose_place(output / told.name, resume))
+        wanted = output / told.name
+        place = from_first(lambda: choose_place(wanted, resume))
         if place.restarted and place.resume is not None:
             told, start_from = run_settings(None, (), None, place.resume), None
-        result, settings = _train(told, place, start_from, console)
+        folder, result, settings = _train(told, place, wanted, start_from, console)
     if not is_first():
-        return TrainResult(place.folder, result, None)
+        return TrainResult(folder, result, None)
     has_val = data_of(settings).val is not None
-    best = _measure(result, settings, place.folder, quiet) if has_val else None
-    report_after_training(place.folder, console)
-    console.print(f"run folder: {place.folder}", soft_wrap=True, markup=False)
-    return TrainResult(place.folder, result, best)
+    best = _measure(result, settings, folder, quiet) if has_val else None
+    report_after_training(folder, console)
+    console.print(f"run folder: {folder}", soft_wrap=True, markup=False)
+    return TrainResult(folder, result, best)
 
 
 def _train(
-    told: RunSettings, place: Place, start_from: Path | None, console: Console
-) -> tuple[FitResult, Config]:
-    """Data, network and run folder made, and the model trained; its settings as they were in the end."""
+    told: RunSettings, place: Place, wanted: Path, start_from: Path | None, console: Console
+) -> tuple[Path, FitResult, Config]:
+    """Data, network and run folder made, and the model trained; the folder, and the settings as in the end."""
     say = partial(console.print, soft_wrap=True, markup=False)
     folder, resume = place.folder, place.resume
     if place.restarted:
@@ -127,11 +120,14 @@ def _train(
     detector = _detector(model, parts[0].classes, start_from, resume is not None, say)
     if several():
         share_batch_norm(detector, device_type(settings.training.device))
-    if resume is None and is_first():
-        mark(folder)
-        write_text(folder / CONFIG_FILE, run_text(settings, start_from))
-        write_environment(folder)
-    return _fit(detector, parts, told._replace(config=settings), folder, resume, console.quiet, say), settings
+    from_all(None)  # nothing is made before every process has what it needs
+    if resume is None:
+        folder = from_first(lambda: begin(place, wanted))
+        if is_first():
+            write_text(folder / CONFIG_FILE, run_text(settings, start_from))
+            write_environment(folder)
+    result = _fit(detector, parts, told._replace(config=settings), folder, resume, console.quiet, say)
+    return folder, result, settings
 
 
 def _detector(
@@ -140,7 +136,7 @@ def _detector(
     """The network, with the backbone's weights or another run's, unless a resume state will bring its own."""
     detector = build_detector(model, len(classes.names), pretrained=not resumed and start_from is None)
     if start_from is not None:
-        say(_take_over(detector, start_from, classes))
+        say(take_over(detector, start_from, classes))
     elif detector.backbone.transfer_report:
         say(f"backbone: {detector.backbone.transfer_report}")
     return detector
@@ -172,6 +168,7 @@ def _fit(
         quiet,
         HealthWatch(facts_of(settings, train_loader.dataset.records, told.fine_tuned)),
         partial(_keep_settings, folder / CONFIG_FILE, settings),
+        picture_names(train_records),
     )
 
 
@@ -196,7 +193,7 @@ def _measure(result: FitResult, settings: Config, folder: Path, quiet: bool) -> 
     )
     measured = with_galleries(measured, folder / GALLERIES)
     write_evaluation(measured, folder / EVALUATION_FILE, result.best_file)
-    _store_thresholds(result.best_file, measured)
+    store_thresholds(result.best_file, measured)
     return measured
 
 
@@ -223,42 +220,3 @@ def _loader(records: Records, settings: Config, split: str, say: Say) -> Loader:
 
 def _evaluator(val_loader: Loader, settings: Config) -> CocoEvaluator:
     return coco_evaluator(val_loader.dataset.records, settings.model.postprocessor.params)
-
-
-def weights_writer(
-    settings: Config, classes: ClassNames
-) -> Callable[[Path, Mapping[str, Tensor], dict[str, Any]], None]:
-    """A function that writes a model's weights as a checkpoint with everything needed to use them."""
-    return partial(_save, settings, classes)
-
-
-def _save(
-    settings: Config, classes: ClassNames, path: Path, state: Mapping[str, Tensor], facts: dict[str, Any]
-) -> None:
-    data = data_of(settings)
-    policy = size_policy(*data.image_size) | tiling_policy(build_tiling(data.tiles))
-    header = CheckpointHeader(settings.model_dump(mode="json"), classes, policy, facts=facts)
-    save_checkpoint(path, state, header)
-
-
-def _store_thresholds(file: Path, best: Evaluation) -> None:
-    """Write each class's best-F1 threshold into the checkpoint; ``predict`` goes by them."""
-    assert best.analysis is not None
-    header, state = load_checkpoint(file)
-    save_checkpoint(file, state, replace(header, thresholds=best.analysis.thresholds.values))
-
-
-def _take_over(detector: Detector, start_from: Path, classes: ClassNames) -> str:
-    """Fine-tuning: weights from a checkpoint; the report of what was reused."""
-    source = load_checkpoint(start_from)
-    num_anchors = detector.head.num_anchors
-    assert isinstance(num_anchors, int)
-    transfer = carry_over(source.state, source.header.classes, detector.state_dict(), classes, num_anchors)
-    report = transfer.report
-    # A few small layers fit any network; going on would train the rest from random weights.
-    if len(report.matched) < len(report.missing):
-        raise ModelFileError(
-            f"{start_from}: of another network ({report.summary()}); use its model.architecture"
-        )
-    detector.load_state_dict(transfer.state)
-    return report.summary()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from foveal.build import build_records
 from foveal.config.load import data_of
 from foveal.config.schema import Config
+from foveal.data.inside import printable
 from foveal.data.records import Records
 from foveal.diagnosis.preflight.at_start import start_findings
 from foveal.errors import DataError
@@ -39,6 +40,12 @@ def first_lines(train: Records, val: Records | None, settings: Config, fresh: bo
     if fresh:
         for found in start_findings(train, val, data_of(settings).classes is not None):
             yield f"warning: {found.message}; foveal doctor CONFIG says more"
+
+
+def picture_names(records: Records) -> Callable[[int], str]:
+    """A function from a picture's id to what a person finds it by: the id and its file."""
+    files = dict(zip(records.image_ids.tolist(), records.files.tolist(), strict=True))
+    return lambda picture: f"{picture} ({printable(files[picture])})" if picture in files else str(picture)
 
 
 def _first_fault(records: Records) -> str:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from foveal.engine.health import HEALTH
+from foveal.engine.saving import save_sealed
 from foveal.errors import DivergedError
 from foveal.verbs import train as room
 from foveal.verbs.replay import replay
@@ -126,7 +127,7 @@ def test_a_step_that_is_finite_in_float32_and_boxes_that_are_not(
     assert state["bad"] == "loss box"
     target = next(target for target in state["batch"]["targets"] if len(target["boxes"]))
     target["boxes"][0, 2] = float("nan")
-    torch.save(state, file)
+    save_sealed(file, state)
     damaged = replay(file)
     assert "1 of" in damaged.faults[0]
     assert "not finite" in damaged.faults[0]

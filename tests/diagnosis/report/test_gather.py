@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foveal.diagnosis.report.gather import RUN_FILES, gather
+from foveal.diagnosis.report.gather import RUN_FILES, gather, read_run
 from foveal.diagnosis.report.metrics_file import read_metrics
 from foveal.diagnosis.report.weights_header import read_weights_header
 from foveal.errors import UsageError
@@ -132,3 +132,12 @@ def test_a_weights_header_that_lies_is_none(tmp_path: Path) -> None:
     for content in (b"", b"\xff" * 8, (5).to_bytes(8, "little") + b"hello", (2**40).to_bytes(8, "little")):
         file.write_bytes(content)
         assert read_weights_header(file) is None
+
+
+def test_a_configuration_that_is_a_bomb_counts_as_missing(make_run) -> None:
+    """It would unfold to a thousand million values, and the number takes hours to read."""
+    levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
+    run = make_run("a")
+    for text in ("a0: &a0 [x, x]\n" + levels, "a: 1" + ":59" * 100_000, "#" * 1_000_000, "a: 1:59.5e9\n- b"):
+        (run / "config.yaml").write_text(text)
+        assert read_run(run, "a").config == {}

@@ -16,6 +16,7 @@ from foveal.diagnosis.doctor.report import Group, PartSummary, Report
 from foveal.diagnosis.doctor.rulebook import RULES
 from foveal.diagnosis.doctor.terminal import short
 from foveal.diagnosis.doctor.thumbnails import Shown, as_address
+from foveal.diagnosis.page_policy import page_policy
 from foveal.files import write_text
 from foveal.grammar import many
 from foveal.version import __version__
@@ -23,7 +24,6 @@ from foveal.version import __version__
 ROWS = 200
 """Places of one rule in the page; the CSV has all."""
 CLASSES = 60
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 STYLE = """
 :root{color-scheme:light dark;--ink:#22252a;--dim:#5c6470;--page:#fff;--card:#f5f6f8;--line:#dfe2e7;
 --error:#b42318;--warning:#8a5a00;--note:#0b6e99;--bar:#8fb8d8}
@@ -38,7 +38,7 @@ table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line)}
 td.number,th.number{text-align:right;white-space:nowrap}
 .places td{font-size:.9rem}.places td:first-child{width:38%}
-.bar{background:var(--bar);height:.7rem;border-radius:2px;min-width:1px}
+.share{width:50%}.bar{background:var(--bar);display:block;height:.7rem;border-radius:2px;min-width:1px}
 .parts{width:auto;max-width:100%}.parts td,.parts th{padding-right:1.6rem}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.8rem}
 .two{grid-column:span 2}.two>div{display:grid;grid-template-columns:1fr 1fr;gap:.4rem}
@@ -73,7 +73,7 @@ def page(report: Report, shown: Sequence[Shown], root: Path, anchors: Image.Imag
     ]
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{page_policy(STYLE)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>foveal doctor: {_text(report.title)}</title><style>{STYLE}</style></head>"
     )
@@ -163,7 +163,7 @@ def _classes(part: PartSummary) -> str:
     most = max(part.classes.values(), default=0) or 1
     rows = "".join(
         f'<tr><td>{_text(name)}</td><td class="number">{count}</td>'
-        f'<td style="width:50%"><div class="bar" style="width:{100 * count / most:.1f}%"></div></td></tr>'
+        f'<td class="share"><svg class="bar" width="{100 * count / most:.1f}%"></svg></td></tr>'
         for name, count in list(part.classes.items())[:CLASSES]
     )
     left = len(part.classes) - CLASSES

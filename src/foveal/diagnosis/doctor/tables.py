@@ -8,17 +8,10 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from foveal.data.csv_cell import cell
 from foveal.diagnosis.doctor.report import Report
 from foveal.diagnosis.finding import Finding
 from foveal.files import write_text
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet run a cell instead of showing it (OWASP, "CSV injection")."""
-
-
-def cell(text: str) -> str:
-    """Text that a spreadsheet shows as it is."""
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from foveal.config.yaml_text import read_file
 from foveal.diagnosis.report.metrics_file import Points, read_metrics
 from foveal.diagnosis.report.plain import clean, without_folders
 from foveal.diagnosis.report.weights_header import WeightsHeader, read_weights_header
@@ -168,8 +167,8 @@ def read_json(file: Path) -> Any:
 
 def _yaml(file: Path) -> Any:
     try:
-        return clean(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return clean(read_file(file).value)
+    except UsageError:
         return None
 
 

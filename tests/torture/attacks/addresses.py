@@ -10,8 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from torture.client import ask, get, post
-from torture.server import Server
+from attacks.client import ask, get, post
+from attacks.server import Server
+
+LISTENS = "0A"
+"""State of a socket in /proc/net/tcp."""
 
 
 @contextmanager
@@ -62,6 +65,18 @@ async def addresses_of_others(server: Server) -> dict[str, Any]:
 
 def connections(pid: int) -> list[tuple[int, str]]:
     """Local port and peer of every TCP connection of a process."""
+    rows = [fields for fields in sockets(pid) if fields[3] != LISTENS]
+    return [(int(fields[1].rpartition(":")[2], 16), fields[2]) for fields in rows]
+
+
+def listening(pid: int) -> list[str]:
+    """The addresses on which a process listens; of IPv6 as the system writes them."""
+    hosts = [fields[1].partition(":")[0] for fields in sockets(pid) if fields[3] == LISTENS]
+    return [socket.inet_ntoa(bytes.fromhex(host)[::-1]) if len(host) == 8 else host for host in hosts]
+
+
+def sockets(pid: int) -> list[list[str]]:
+    """Rows of /proc/net/tcp and tcp6 for the sockets of a process."""
     owned = set()
     for handle in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
@@ -70,6 +85,6 @@ def connections(pid: int) -> list[tuple[int, str]]:
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
-            if f"socket:[{fields[9]}]" in owned and fields[3] != "0A":  # 0A: listens
-                found.append((int(fields[1].rpartition(":")[2], 16), fields[2]))
+            if f"socket:[{fields[9]}]" in owned:
+                found.append(fields)
     return found

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import subprocess
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+
+from frame import ENVIRONMENT, FOVEAL, Place
+
+from attacks.client import ask, post
+from foveal.runtime.sources import find_pictures
 
 MEGABYTE = 1_000_000
 
@@ -20,7 +26,7 @@ class Server:
     def __init__(self, command: list[str], log: Path) -> None:
         self.log = log
         with log.open("wb") as stream:
-            self.process = subprocess.Popen(command, stderr=stream, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(command, stderr=stream, stdin=subprocess.DEVNULL, env=ENVIRONMENT)
         self.pid = self.process.pid
         self.port = self._wait(900)
 
@@ -46,6 +52,10 @@ class Server:
     def memory(self) -> int:
         """Resident bytes of all of them."""
         return sum(resident(pid) for pid in self.family())
+
+    def proportional_memory(self) -> int:
+        """Bytes of all of them, a page that n share counted as its n-th part each: a fork alone gains nothing."""
+        return sum(proportional(pid) for pid in self.family())
 
     def stop(self) -> int:
         """Its exit code after SIGTERM."""
@@ -82,6 +92,13 @@ def resident(pid: int) -> int:
     return 0
 
 
+def proportional(pid: int) -> int:
+    with suppress(OSError):
+        rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return sum(1024 * int(row.split()[1]) for row in rows if row.startswith("Pss:"))
+    return 0
+
+
 @asynccontextmanager
 async def growth(server: Server) -> AsyncIterator[list[int]]:
     """Appends by how many bytes the server's memory grew at most."""
@@ -98,3 +115,20 @@ async def growth(server: Server) -> AsyncIterator[list[int]]:
     finally:
         most[0] = max(most[0], server.memory() - before)
         task.cancel()
+
+
+@contextmanager
+def serving(place: Place, *options: str) -> Iterator[tuple[Server, bytes]]:
+    """A server of the place's model that has answered once, and the picture it was asked about."""
+    picture = find_pictures([str(place.pictures)])[0].read_bytes()
+    more = shlex.split(os.environ.get("FOVEAL_TORTURE_SERVE", ""))
+    command = [*FOVEAL, "serve", str(place.model), "--port", "0", *options, *more]
+    server = Server(command, place.work / "log")
+    try:
+        answer = asyncio.run(ask(server.port, post(picture)))
+        if answer.status != 200:
+            raise RuntimeError(f"the server does not answer about a good picture: {answer}")
+        yield server, picture
+    finally:
+        server.stop()
+        print(server.log.read_text(), end="", flush=True)

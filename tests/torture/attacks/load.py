@@ -8,8 +8,8 @@ import signal
 from collections import Counter
 from typing import Any
 
-from torture.client import Answer, ask, get, post
-from torture.server import MEGABYTE, Server, growth
+from attacks.client import Answer, ask, get, post
+from attacks.server import MEGABYTE, Server, growth
 
 
 async def overload(server: Server, picture: bytes, clients: int, each: int) -> dict[str, Any]:
@@ -55,7 +55,7 @@ async def killed_decoders(
             answers.append(await ask(server.port, post(picture)))
 
     asking = [asyncio.create_task(client()) for _ in range(clients)]
-    while killed < kills:
+    while killed < kills and server.process.poll() is None:
         await asyncio.sleep(pause)
         for pid in server.decoders()[:1]:
             os.kill(pid, signal.SIGKILL)

@@ -8,8 +8,8 @@ import struct
 import zlib
 from typing import Any
 
-from torture.client import ask, post
-from torture.server import MEGABYTE, Server, growth
+from attacks.client import ask, post
+from attacks.server import MEGABYTE, Server, growth
 
 
 def png(width: int, height: int) -> bytes:

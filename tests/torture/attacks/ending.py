@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from typing import Any
 
-from torture.client import ask, get, post, read_answer
-from torture.server import Server, alive
+from attacks.client import ask, get, post, read_answer
+from attacks.server import Server, alive
 
 
 async def stop_under_load(server: Server, picture: bytes, requests: int) -> dict[str, Any]:
