@@ -168,14 +168,14 @@ XML: dict[str, Make] = {
     ),
     "many tags": lambda file: file.write_bytes(b"<net>" + b"<a/>" * MANY + b"</net>"),
     "many tags of many names": lambda file: file.write_text(
-        f"<net>{''.join(f'<a{n}/>' for n in range(149_000))}</net>"
+        f"<net>{''.join(f'<a{n}/>' for n in range(299_000))}</net>"
     ),
-    "deep tags": lambda file: file.write_bytes(b"<net>" + b"<a>" * 70_000 + b"</a>" * 70_000 + b"</net>"),
+    "deep tags": lambda file: file.write_bytes(b"<net>" + b"<a>" * 140_000 + b"</a>" * 140_000 + b"</net>"),
     **{
         f"{many} attributes": lambda file, many=many: file.write_text(
             "<net " + " ".join(f"a{n}=''" for n in range(many)) + "/>"
         )
-        for many in (149_000, 1_200_000)
+        for many in (299_000, 1_200_000)
     },
     "15 MB of text": lambda file: file.write_bytes(b"<net>" + b"x" * 15_000_000 + b"</net>"),
     "15 MB in an attribute": lambda file: file.write_bytes(b'<net a="' + b"x" * 15_000_000 + b'"/>'),

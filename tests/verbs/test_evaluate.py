@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def test_classes_are_matched_by_name(trained: Any, records: Records, tmp_path: P
     extra = {"id": 999, "image_id": 1, "category_id": content["categories"][0]["id"], "bbox": [1, 1, 9, 9]}
     content["annotations"].append({**extra, "area": 81, "iscrowd": 0})
     path.write_text(json.dumps(content))
-    (tmp_path / "images").symlink_to(trained.data / "images")
+    shutil.copytree(trained.data / "images", tmp_path / "images")
     result = evaluate(trained.best, path, device="cpu", workers=0, quiet=True)
     assert result.metrics == trained.metrics
     assert [row.name for row in result.per_class] == ["red circle", "blue square"]
@@ -133,7 +134,7 @@ def test_classes_are_matched_by_name(trained: Any, records: Records, tmp_path: P
 
 def test_no_class_in_common(trained: Any, records: Records, tmp_path: Path, write_config: Any) -> None:
     write_coco(rename(records, "cat", "dog"), tmp_path / "labels.json")
-    (tmp_path / "images").symlink_to(trained.data / "images")
+    shutil.copytree(trained.data / "images", tmp_path / "images")
     said = "no class in common: the model knows red circle, blue square; the labels have cat, dog"
     with pytest.raises(DataError, match=said):
         evaluate(trained.best, tmp_path / "labels.json", workers=0, quiet=True)
