@@ -16,11 +16,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from PIL import Image
-
 from attacks.bodies import LARGE, announced, endless, trickle
 from attacks.client import Answer, ask, get, post
 from attacks.server import Server
+from PIL import Image
 
 PROMISED: dict[str, set[int]] = {
     "good picture": {200, 503},

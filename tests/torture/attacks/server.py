@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+from attacks.client import ask, post
 from frame import ENVIRONMENT, FOVEAL, Place
 
-from attacks.client import ask, post
 from foveal.runtime.sources import find_pictures
 
 MEGABYTE = 1_000_000
@@ -54,7 +54,11 @@ class Server:
         return sum(resident(pid) for pid in self.family())
 
     def proportional_memory(self) -> int:
-        """Bytes of all of them, a page that n share counted as its n-th part each: a fork alone gains nothing."""
+        """Bytes that are theirs alone, a page that n of them share counted as its n-th part each.
+
+        Without pages of files: what a library takes is shared with every process of the machine that has it
+        loaded, and so would fall and rise with those.
+        """
         return sum(proportional(pid) for pid in self.family())
 
     def stop(self) -> int:
@@ -95,7 +99,7 @@ def resident(pid: int) -> int:
 def proportional(pid: int) -> int:
     with suppress(OSError):
         rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return sum(1024 * int(row.split()[1]) for row in rows if row.startswith("Pss:"))
+        return sum(1024 * int(row.split()[1]) for row in rows if row.startswith(("Pss_Anon:", "Pss_Shmem:")))
     return 0
 
 
