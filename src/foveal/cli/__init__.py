@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from foveal.exits import loading, run
 
 with loading():
@@ -19,4 +21,5 @@ app.add_typer(config_app, name="config")
 
 def main() -> None:
     """Entry point: runs the command and ends the process."""
-    run(app)
+    # Left to itself it is called after whatever was started with python -m.
+    run(partial(app, prog_name="foveal"))
