@@ -103,6 +103,27 @@ def batch_to_blame(
     return batch, losses, worst
 
 
+def gradients_are_finite(total: Tensor, parameters: Sequence[Tensor]) -> bool:
+    """Whether those of a scalar loss are; what is in the parameters' own ``grad`` stays as it is."""
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    return all(bool(gradient.isfinite().all()) for gradient in gradients if gradient is not None)
+
+
+def pictures_to_blame(losses_finite: Tensor | None, pictures: tuple[int, ...]) -> tuple[int, ...]:
+    """Ids of the pictures of the processes whose losses were not finite; of all where only a gradient was not.
+
+    losses_finite: scalar bool, of this process; None where nothing is known. pictures: its own.
+    """
+    told = from_all((losses_finite is None or bool(losses_finite), pictures))
+    to_blame = [its for finite, its in told if not finite] or [its for _, its in told]
+    return tuple(picture for its in to_blame for picture in its)
+
+
+def detached(losses: LossOutput) -> LossOutput:
+    """Losses without their graph, to be looked at later."""
+    return LossOutput({name: value.detach() for name, value in losses.losses.items()}, {})
+
+
 def stop_diverged(
     run_folder: Path,
     step: int,

@@ -22,16 +22,19 @@ from foveal.engine.guard import (
     StatisticsKeeper,
     Verdict,
     batch_to_blame,
+    detached,
     first_bad_tensor,
     from_worst,
+    gradients_are_finite,
     losses_are_finite,
     may_run_ahead,
+    pictures_to_blame,
     step_is_finite,
     stop_diverged,
 )
 from foveal.engine.meter import EpochTotals, Meter
 from foveal.engine.optim import RunLength, build_optimizer, gradient_norm, schedule_factor, set_rate
-from foveal.engine.processes import from_all, several
+from foveal.engine.processes import several
 from foveal.engine.progress import Progress
 from foveal.engine.validation import Postprocess, Validation, total_of
 from foveal.types import Batch, Criterion, Evaluator, LossOutput
@@ -147,7 +150,7 @@ class TrainingModule(pl.LightningModule):
         self.meter.add({"loss": total, **losses.losses, **losses.stats})
         self.loss_names = tuple(losses.losses)
         self.totals.add(losses.totals, begins=at == 0)
-        self._pending.append((batch, _detached(losses)))
+        self._pending.append((batch, detached(losses)))
         if ends_step:
             self._step()
         self.run_progress.advance(self.length)
@@ -225,8 +228,7 @@ class TrainingModule(pl.LightningModule):
         """Whether one micro-batch by itself gives finite gradients; the gradients there are stay as they are."""
         with torch.enable_grad():
             total = total_of(self._losses(self.model(batch.images), batch))
-        gradients = torch.autograd.grad(total, self._parameters_to_clip, allow_unused=True)
-        return all(bool(gradient.isfinite().all()) for gradient in gradients if gradient is not None)
+        return gradients_are_finite(total, self._parameters_to_clip)
 
     def settle(self) -> None:
         """Count the last step, and take its weights into the average, unless it was left out."""
@@ -236,18 +238,11 @@ class TrainingModule(pl.LightningModule):
         if not finite:
             progress.skipped += 1
             progress.skipped_in_row += 1
-            self.bad_pictures = self._pictures_to_blame()
+            self.bad_pictures = pictures_to_blame(self._own_losses_finite, self._judged_pictures)
             return
         progress.skipped_in_row = 0
         if self._average is not None:
             self._average.update()
-
-    def _pictures_to_blame(self) -> tuple[int, ...]:
-        """Those of the processes whose losses were not finite; of all where only a gradient was not."""
-        finite = self._own_losses_finite is None or bool(self._own_losses_finite)
-        told = from_all((finite, self._judged_pictures))
-        to_blame = [pictures for finite, pictures in told if not finite] or [pictures for _, pictures in told]
-        return tuple(picture for pictures in to_blame for picture in pictures)
 
     def on_train_end(self) -> None:
         self.settle()
@@ -296,21 +291,13 @@ class TrainingModule(pl.LightningModule):
             kept = {name: self.resumed[name] for name in ("optimizer", "scaler") if name in self.resumed}
         else:
             scaler = self.trainer.precision_plugin.state_dict()
-            kept = {
-                "optimizer": self._optimizer().state_dict(),
-                **({"scaler": scaler} if scaler else {}),
-            }
+            kept = {"optimizer": self._optimizer().state_dict(), **({"scaler": scaler} if scaler else {})}
         average = {"average": self.average.state_dict()} if self.average is not None else {}
         return {"model": self.model.state_dict(), **kept, **average, **self._criterion_state()}
 
     def _criterion_state(self) -> dict[str, Any]:
         """Its buffers, where it has any to keep."""
         return {"criterion": self.criterion.state_dict()} if isinstance(self.criterion, nn.Module) else {}
-
-
-def _detached(losses: LossOutput) -> LossOutput:
-    """Losses without their graph, to be looked at later."""
-    return LossOutput({name: value.detach() for name, value in losses.losses.items()}, {})
 
 
 def training_module(module: pl.LightningModule) -> TrainingModule:
