@@ -44,14 +44,22 @@ class StatisticsKeeper:
 
 
 class Verdict:
-    """Whether a step was finite: a scalar on the device, and on its way to the host.
+    """Whether a step was finite, in all processes: a scalar on the device, and on its way to the host.
 
     ``known`` waits for the step's backward pass at most, not for what was asked of the device after it.
     """
 
-    def __init__(self, finite: Tensor) -> None:
+    def __init__(self, norm: Tensor, losses: list[LossOutput], pictures: tuple[int, ...] = ()) -> None:
+        """norm: of the step's gradients, a scalar; losses: of its micro-batches; pictures: theirs, by id."""
+        self._pictures = pictures
+        self._own_losses_finite = _losses_are_finite(losses)
+        finite = norm.detach().isfinite() & self._own_losses_finite.to(norm.device)
+        if several():
+            everywhere = finite.int()
+            dist.all_reduce(everywhere, op=dist.ReduceOp.MIN)
+            finite = everywhere.bool()
+        self.finite = self._host = finite
         self._arrived: torch.cuda.Event | None = None
-        self._host = finite
         if finite.is_cuda:
             self._host = torch.empty((), dtype=torch.bool, pin_memory=True)
             self._host.copy_(finite, non_blocking=True)
@@ -63,6 +71,14 @@ class Verdict:
         if self._arrived is not None:
             self._arrived.synchronize()
         return bool(self._host)
+
+    def pictures_to_blame(self) -> tuple[int, ...]:
+        """Of a bad step, ids of the pictures of the processes whose losses were not finite; of all where only a
+        gradient was not. All processes must ask.
+        """
+        told = from_all((bool(self._own_losses_finite), self._pictures))
+        to_blame = [its for finite, its in told if not finite] or [its for _, its in told]
+        return tuple(picture for its in to_blame for picture in its)
 
 
 def may_run_ahead(optimizer: Optimizer) -> bool:
@@ -107,16 +123,6 @@ def gradients_are_finite(total: Tensor, parameters: Sequence[Tensor]) -> bool:
     """Whether those of a scalar loss are; what is in the parameters' own ``grad`` stays as it is."""
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     return all(bool(gradient.isfinite().all()) for gradient in gradients if gradient is not None)
-
-
-def pictures_to_blame(losses_finite: Tensor | None, pictures: tuple[int, ...]) -> tuple[int, ...]:
-    """Ids of the pictures of the processes whose losses were not finite; of all where only a gradient was not.
-
-    losses_finite: scalar bool, of this process; None where nothing is known. pictures: its own.
-    """
-    told = from_all((losses_finite is None or bool(losses_finite), pictures))
-    to_blame = [its for finite, its in told if not finite] or [its for _, its in told]
-    return tuple(picture for its in to_blame for picture in its)
 
 
 def detached(losses: LossOutput) -> LossOutput:
@@ -184,17 +190,7 @@ def name_pictures(ids: Sequence[int], name: Callable[[int], str] = str) -> str:
     return f"pictures {', '.join(name(picture) for picture in ids)}" if len(ids) else "the batch"
 
 
-def step_is_finite(norm: Tensor, losses: list[LossOutput]) -> Tensor:
-    """Scalar bool tensor: all losses of the step and the norm of its gradients are finite, in all processes."""
-    finite = norm.detach().isfinite() & losses_are_finite(losses).to(norm.device)
-    if several():
-        everywhere = finite.int()
-        dist.all_reduce(everywhere, op=dist.ReduceOp.MIN)
-        finite = everywhere.bool()
-    return finite
-
-
-def losses_are_finite(losses: list[LossOutput]) -> Tensor:
+def _losses_are_finite(losses: list[LossOutput]) -> Tensor:
     """Scalar bool tensor: all losses of this process."""
     values = [value for output in losses for value in output.losses.values()]
     return torch.stack([value.detach().float().reshape(()) for value in values]).isfinite().all()

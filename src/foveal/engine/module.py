@@ -26,10 +26,7 @@ from foveal.engine.guard import (
     first_bad_tensor,
     from_worst,
     gradients_are_finite,
-    losses_are_finite,
     may_run_ahead,
-    pictures_to_blame,
-    step_is_finite,
     stop_diverged,
 )
 from foveal.engine.meter import EpochTotals, Meter
@@ -82,9 +79,6 @@ class TrainingModule(pl.LightningModule):
         self._parameters_to_clip = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._verdict: Verdict | None = None
         """Of the last step, until ``settle`` has dealt with it."""
-        self._judged_pictures: tuple[int, ...] = ()
-        self._own_losses_finite: Tensor | None = None
-        """Of the same step, in this process: the verdict is of all of them."""
         self.bad_pictures: tuple[int, ...] = ()
         """Ids of the pictures of the last step that was left out."""
         self.totals = EpochTotals()
@@ -191,13 +185,9 @@ class TrainingModule(pl.LightningModule):
         and the host learns of it a step later; otherwise, and after a bad step, the host waits for it here.
         """
         norm = gradient_norm(self._parameters_to_clip)
-        losses = [losses for _, losses in self._pending]
-        finite = step_is_finite(norm, losses)
-        self._own_losses_finite = losses_are_finite(losses)
-        self._verdict = Verdict(finite)
-        self._judged_pictures = tuple(
-            i for batch, _ in self._pending for i in getattr(batch, "image_ids", ())
-        )
+        pictures = tuple(i for batch, _ in self._pending for i in getattr(batch, "image_ids", ()))
+        self._verdict = Verdict(norm, [losses for _, losses in self._pending], pictures)
+        finite = self._verdict.finite
         self.meter.add({"gradient_norm": norm})
         if self.settings.clip_grad_norm is not None:
             self.meter.add({"clipped_steps": norm > self.settings.clip_grad_norm})
@@ -234,11 +224,11 @@ class TrainingModule(pl.LightningModule):
         """Count the last step, and take its weights into the average, unless it was left out."""
         if self._verdict is None:
             return
-        progress, finite, self._verdict = self.run_progress, self._verdict.known(), None
-        if not finite:
+        progress, verdict, self._verdict = self.run_progress, self._verdict, None
+        if not verdict.known():
             progress.skipped += 1
             progress.skipped_in_row += 1
-            self.bad_pictures = pictures_to_blame(self._own_losses_finite, self._judged_pictures)
+            self.bad_pictures = verdict.pictures_to_blame()
             return
         progress.skipped_in_row = 0
         if self._average is not None:
