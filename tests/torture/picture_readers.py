@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from memory import resident
+from memory import most_resident, resident
 
 NAME = re.compile(r"\d{5}_[a-z]+_[a-z]+\.[a-z]+")
 """Of a mutant."""
@@ -83,8 +83,9 @@ def main() -> None:
     with Path(output).open("w") as stream:
         began = time.monotonic()
         for name, error in rows:
-            entry = {"name": name, "error": error, "seconds": time.monotonic() - began, "resident": before}
-            stream.write(json.dumps(entry) + "\n")
+            seconds = time.monotonic() - began
+            memory = {"resident": before, "most": most_resident()}
+            stream.write(json.dumps({"name": name, "error": error, "seconds": seconds, **memory}) + "\n")
             stream.flush()
             began = time.monotonic()
 

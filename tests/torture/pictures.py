@@ -40,8 +40,6 @@ class Ended(NamedTuple):
     """Negative: by that signal; also where it was ended because it stood still."""
     longest: float
     """Seconds between two signs of life, after the first."""
-    megabytes: float
-    """Resident at the most."""
     text: str
 
 
@@ -57,14 +55,14 @@ def run(place: Place) -> Verdict:
     bad = {row["name"] for row in rows if row["error"]}
     longest = {"decoder": max(row["seconds"] for row in rows)}
     faults += judged("decoder", decoder, {row["name"] for row in rows}, set(sums))
-    start = rows[0]["resident"]
-    if decoder.megabytes >= MEGABYTES:
-        faults.append(f"decoder: {decoder.megabytes:.0f} MB resident")
+    most = rows[-1]["most"]
+    if most >= MEGABYTES:
+        faults.append(f"decoder: {most:.0f} MB resident")
 
     rows, loader = child("load", folder, place.work / "loaded.jsonl")
     faults += judged("loader", loader, {row["name"] for row in rows if row["error"]}, bad)
     longest["loader"] = max(row["seconds"] for row in rows)
-    growth = loader.megabytes - rows[0]["resident"]
+    growth = rows[-1]["most"] - rows[0]["resident"]
     if growth >= MEGABYTES:
         faults.append(f"loader: {growth:.0f} MB more")
 
@@ -113,7 +111,7 @@ def run(place: Place) -> Verdict:
         not faults,
         f"{COUNT:,} pictures, {len(bad):,} unreadable, each named by decoder, loader, predict and doctor; "
         f"{sum(one.code < 0 for one in processes)} signals; longest {max(longest.values()):.2f} s; decoder "
-        f"{decoder.megabytes:.0f} MB resident in all ({start:.0f} before), loader {growth:.0f} MB more than "
+        f"{most:.0f} MB resident in all, loader {growth:.0f} MB more than "
         f"the {rows[0]['resident']:.0f} of torch; {len(changed)} rewritten; --strict exits with 3; "
         f"{len(faults)} faults",
     )
@@ -203,7 +201,7 @@ def watch(words: list[str], folder: Path, output: Path | None, code: int = 0) ->
         process = subprocess.Popen(words, cwd=folder, stdout=said, stderr=said, env=ENVIRONMENT)
         longest, size, since = 0.0, 0, 0.0
         while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            pid, status = os.waitpid(process.pid, os.WNOHANG)
             now = time.monotonic()
             grown = output.stat().st_size if output is not None and output.exists() else 0
             if grown != size or not size:
@@ -219,4 +217,4 @@ def watch(words: list[str], folder: Path, output: Path | None, code: int = 0) ->
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, code):
         print(f"{' '.join(words[2:4])}: exit code {process.returncode}: {text[-2000:]}")
-    return Ended(process.returncode, longest, usage.ru_maxrss / 1024, text)
+    return Ended(process.returncode, longest, text)
