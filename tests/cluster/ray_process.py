@@ -55,6 +55,11 @@ def workers_of(pid: int) -> list[int]:
     return [one for one in below(pid) if b"MapWorker" in title(one)]
 
 
+def is_dashboard(pid: int) -> bool:
+    """Whether it is the dashboard's process, and does not only name it in an option."""
+    return any(part.endswith(b"dashboard/dashboard.py") for part in title(pid).split(b"\0")[:4])
+
+
 def listening(pids: list[int]) -> list[str]:
     """Addresses at which they listen, in hexadecimal."""
     return [columns[1].rpartition(":")[0] for columns in _sockets(pids) if columns[3] == LISTENING]

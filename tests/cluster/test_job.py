@@ -63,7 +63,9 @@ def test_a_worker_is_killed_and_every_picture_comes_once(
     end = time.monotonic() + SECONDS
     while running.poll() is None and time.monotonic() < end:
         if not killed and processes.rows_of(tmp_path / "out"):
-            open_to = processes.listening(processes.below(running.pid))
+            its = processes.below(running.pid)
+            open_to = processes.listening(its)
+            assert not any(map(processes.is_dashboard, its)), "it would ask the network whose cloud this is"
             for pid in processes.workers_of(running.pid):
                 os.kill(pid, signal.SIGKILL)
                 killed += 1

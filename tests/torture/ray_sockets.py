@@ -10,13 +10,21 @@ from pathlib import Path
 from frame import Place, Verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
-from ray_process import LOOPBACK, below, connected, environment_of, listening, rows_of, start, title
+from ray_process import (
+    LOOPBACK,
+    below,
+    connected,
+    environment_of,
+    is_dashboard,
+    listening,
+    rows_of,
+    start,
+    title,
+)
 
 from foveal.runtime.sources import find_pictures
 
 PICTURES = 120
-OFF = "--disable-frontend"
-"""Ray 2.60 starts the process of its dashboard in any case; with this it has no page, and must not listen."""
 
 
 def run(place: Place) -> Verdict:
@@ -50,30 +58,29 @@ def watched(place: Place, name: str, more: tuple[str, ...]) -> tuple[bool, str]:
         "600",
     )
     running = start(place.model, "pictures", *options, *more, folder=place.work)
-    heard, called, titles, told, pages = set[str](), set[str](), set[str](), set[str](), set[str]()
+    heard, called, told, titles, dashboards = set[str](), set[str](), set[str](), set[bytes](), set[int]()
     looks = 0
     while running.poll() is None:
         pids = below(running.pid)
         heard |= set(listening(pids))
         called |= set(connected(pids))
-        named = {pid: title(pid).decode(errors="replace") for pid in pids}
-        titles |= set(named.values())
-        pages |= {one for pid, one in named.items() if _is_page(one) and (OFF not in one or listening([pid]))}
+        titles |= {title(pid) for pid in pids}
+        dashboards |= set(filter(is_dashboard, pids))
         told |= {environment_of(pid).get("RAY_USAGE_STATS_ENABLED", "unset") for pid in pids if _is_ray(pid)}
         looks += 1
         time.sleep(0.1)
     said = running.communicate()[1]
-    raylets = sum("raylet" in one for one in titles)
+    raylets = sum(b"raylet" in one for one in titles)
     rows = len(rows_of(place.work / name))
     outside = heard - LOOPBACK
     good = running.returncode == 0 and rows == PICTURES and bool(heard) and bool(raylets) and told == {"0"}
-    good = good and not outside and not called - LOOPBACK and not pages
+    good = good and not outside and not called - LOOPBACK and not dashboards
     if not good:
-        print(said, outside, called, pages, told, sep="\n")
+        print(said, outside, called, dashboards, told, sep="\n")
     text = (
         f"{rows} rows, {len(titles)} processes seen in {looks} looks, listening on {len(heard & LOOPBACK)} "
         f"loopback and {len(outside)} other addresses, connected to {len(called - LOOPBACK)} others, "
-        f"{len(pages)} dashboards that listen or have a page, usage statistics "
+        f"{len(dashboards)} dashboards, usage statistics "
         f"{'off' if told == {'0'} else 'NOT off'}"
     )
     return good, text
@@ -81,8 +88,3 @@ def watched(place: Place, name: str, more: tuple[str, ...]) -> tuple[bool, str]:
 
 def _is_ray(pid: int) -> bool:
     return b"raylet" in title(pid) or b"gcs_server" in title(pid)
-
-
-def _is_page(command: str) -> bool:
-    """Whether a process is the dashboard's, and does not only name it in an option."""
-    return any(part.endswith("dashboard/dashboard.py") for part in command.split("\0")[:4])

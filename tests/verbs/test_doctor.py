@@ -341,6 +341,16 @@ def test_lists_that_a_data_yaml_does_not_name_are_told(sound: Path, tmp_path: Pa
     assert ["better_split" in f.message for f in report.findings if f.rule == "not_used"] == [True]
 
 
+def test_a_data_yaml_is_data_also_where_its_names_are_damaged(sound: Path, tmp_path: Path) -> None:
+    write_yolo_set(tmp_path, sound)
+    file = tmp_path / "data.yaml"
+    for text in (file.read_text(), file.read_text().replace("names:", "na<mes:").replace("nc:", "n<c:")):
+        file.write_text(text)
+        code, told = run(file, "--pictures", "headers")
+        assert code == 0
+        assert told.rstrip().endswith(f"next: foveal init {file}")
+
+
 def test_the_copy_of_another_format_is_coco_and_says_so(sound: Path, tmp_path: Path) -> None:
     folder, copy = tmp_path / "yolo", tmp_path / "copy"
     write_yolo_set(folder, sound)

@@ -51,10 +51,10 @@ def ray_cluster(address: str | None, workers: int | None) -> Iterator[Cluster]:
     cannot be reached, or has too few CPUs.
     """
     check_ray()
-    if (
-        address == "local"
-    ):  # Ray's word for a new one on this machine, which must not listen to the outside either
-        address = None
+    if address == "local":
+        address = (
+            None  # Ray's word for a new one on this machine, which must not listen to the outside either
+        )
     cpus = os.cpu_count() or 1
     folder = None
     os.environ.update(QUIET)
@@ -62,6 +62,7 @@ def ray_cluster(address: str | None, workers: int | None) -> Iterator[Cluster]:
         if address is None:
             workers = workers or max(1, cpus - 1)
             os.environ.update(LOCAL)
+            _leave_out_dashboard()
             folder = tempfile.mkdtemp(prefix="foveal-", dir=_short_folder())
             options: dict[str, Any] = {"num_cpus": workers + 1, "object_store_memory": STORE_BYTES}
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
@@ -83,6 +84,13 @@ def check_ray() -> None:
 
     if any(find_spec(name) is None for name in ("ray", "pyarrow")):
         raise UsageError("--cluster needs Ray Data: pip install 'foveal[cluster]'")
+
+
+def _leave_out_dashboard() -> None:
+    """Ray starts the dashboard's process even so, and that asks the network whose cloud this machine is in."""
+    import ray._private.services as services
+
+    services.start_api_server = lambda *_, **__: ("", None)  # what it gives where the process did not start
 
 
 def _start(address: str, workers: int | None, options: dict[str, Any]) -> Cluster:

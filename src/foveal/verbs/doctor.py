@@ -115,7 +115,7 @@ def doctor(
         text += f"each in {fix / LOG}{_left(found.report)}; next: foveal doctor {fix}"
         console.print(text, markup=False, soft_wrap=True)
     else:
-        console.print(_next(found.report, source, strict), markup=False, soft_wrap=True)
+        console.print(_next(found, source, strict), markup=False, soft_wrap=True)
     return found.report
 
 
@@ -234,14 +234,15 @@ def _left(report: Report) -> str:
     return f"; errors that only you can mend: {', '.join(left)}" if left else ""
 
 
-def _next(report: Report, source: Path, strict: bool) -> str:
+def _next(found: Diagnosis, source: Path, strict: bool) -> str:
+    report = found.report
     counts = report.counts()
     told = ", ".join(many(count, name) for name, count in counts.items())
-    if failed(report, strict) and any(RULES[found.rule].mends for found in report.findings):
+    if failed(report, strict) and any(RULES[one.rule].mends for one in report.findings):
         return f"{told}; next: mend what is named, or see what --fix OUT writes: foveal doctor {source} --fix OUT"
     if failed(report, strict):
         return f"{told}; next: mend what is named, which --fix cannot"
-    if source.suffix.lower() in (".yaml", ".yml"):
+    if found.case.config is not None:
         return f"{told}; next: foveal train {source}"
     return f"{told}; next: foveal init {source}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 
 import pytest
 
@@ -33,3 +34,12 @@ def test_names_that_differ_by_next_to_nothing(one: str, other: str, why: str) ->
 def test_ten_thousand_names_are_not_compared_pair_by_pair() -> None:
     names = [hashlib.sha256(str(number).encode()).hexdigest()[:12] for number in range(10_000)]
     assert close_pairs([*names, names[7] + "s"]) == [(names[7], names[7] + "s")]
+
+
+def test_a_name_as_long_as_a_file_is_taken_apart_letter_by_letter_by_nobody() -> None:
+    names = ["c" * 5_000, "c" * 4_999, "cat", "cats"]
+    tracemalloc.start()
+    assert close_pairs(names) == [("cat", "cats")]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1_000_000

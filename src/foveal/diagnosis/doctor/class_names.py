@@ -14,6 +14,8 @@ from foveal.grammar import many
 
 LEAST_LETTERS = 5
 """A letter makes another word of a shorter name: cat, bat, cap."""
+MOST_LETTERS = 100
+"""A longer name is no word that somebody has mistyped, and its deletions take memory with the square of it."""
 RARE = 0.2
 """A slip of the pen is rare beside the right spelling."""
 NOTHING = frozenset({"background", "bg", "__background__", "_background_", "none", "nothing", "ignore"})
@@ -47,8 +49,9 @@ def close_pairs(names: Iterable[str]) -> list[tuple[str, str]]:
     sharing: dict[str, set[str]] = defaultdict(set)
     for name in names:
         bare = _bare(name)
-        keys = {bare[:place] + bare[place + 1 :] for place in range(len(bare))}
-        for key in keys | {bare, bare.removesuffix("es")}:
+        letters = range(len(bare) if len(bare) <= MOST_LETTERS else 0)
+        deletions = {bare[:place] + bare[place + 1 :] for place in letters}
+        for key in deletions | {bare, bare.removesuffix("es")}:
             sharing[key].add(name)
     return sorted({pair for group in sharing.values() for pair in combinations(sorted(group), 2)})
 

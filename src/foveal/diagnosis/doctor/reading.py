@@ -20,6 +20,10 @@ from foveal.errors import DataError, UsageError
 from foveal.types import ClassNames
 
 CONFIG_SUFFIXES = frozenset({".yaml", ".yml"})
+OF_CONFIGURATIONS = ("data:", "model:", "training:")
+"""What lines of a configuration begin with ..."""
+OF_YOLO = ("path:", "names:", "nc:", "train:", "val:", "valid:", "test:")
+"""... and of a list of YOLO's parts and classes."""
 
 
 class Case(NamedTuple):
@@ -106,7 +110,7 @@ def _nothing(source: Source) -> Records:
 
 def _config(source: Path, overrides: Sequence[str]) -> Config | None:
     """The configuration in a YAML file, unless the file is a list of YOLO's parts and classes."""
-    if not _is_yaml(source) or (_has_line(source, "names:", "nc:") and not is_configuration(source)):
+    if not _is_yaml(source) or (_has_line(source, *OF_YOLO) and not _has_line(source, *OF_CONFIGURATIONS)):
         return None
     return load_config(source, overrides)
 
