@@ -52,9 +52,8 @@ def ray_cluster(address: str | None, workers: int | None) -> Iterator[Cluster]:
     """
     check_ray()
     if address == "local":
-        address = (
-            None  # Ray's word for a new one on this machine, which must not listen to the outside either
-        )
+        # Ray's word for a new one on this machine, which must not listen to the outside either.
+        address = None
     cpus = os.cpu_count() or 1
     folder = None
     os.environ.update(QUIET)
@@ -62,7 +61,6 @@ def ray_cluster(address: str | None, workers: int | None) -> Iterator[Cluster]:
         if address is None:
             workers = workers or max(1, cpus - 1)
             os.environ.update(LOCAL)
-            _leave_out_dashboard()
             folder = tempfile.mkdtemp(prefix="foveal-", dir=_short_folder())
             options: dict[str, Any] = {"num_cpus": workers + 1, "object_store_memory": STORE_BYTES}
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
@@ -86,13 +84,6 @@ def check_ray() -> None:
         raise UsageError("--cluster needs Ray Data: pip install 'foveal[cluster]'")
 
 
-def _leave_out_dashboard() -> None:
-    """Ray starts the dashboard's process even so, and that asks the network whose cloud this machine is in."""
-    import ray._private.services as services
-
-    services.start_api_server = lambda *_, **__: ("", None)  # what it gives where the process did not start
-
-
 def _start(address: str, workers: int | None, options: dict[str, Any]) -> Cluster:
     import ray
     import ray.data
@@ -101,7 +92,8 @@ def _start(address: str, workers: int | None, options: dict[str, Any]) -> Cluste
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     for attempt in range(ATTEMPTS):
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+            with _without_dashboard():
+                ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
             break
         except Exception as error:  # of many classes, by what is wrong on either side
             ray.shutdown()
@@ -120,6 +112,19 @@ def _start(address: str, workers: int | None, options: dict[str, Any]) -> Cluste
             f"{workers} workers need {workers + 1} CPUs, one of them for what reads: Ray at {address} has {cpus}"
         )
     return Cluster(ray, workers, gpus, address == "local")
+
+
+@contextmanager
+def _without_dashboard() -> Iterator[None]:
+    """Ray starts the dashboard's process even so, and that asks the network whose cloud this is."""
+    from ray._private import services
+
+    usual = services.start_api_server
+    services.start_api_server = lambda *_, **__: ("", None)  # what it gives where that process did not start
+    try:
+        yield
+    finally:
+        services.start_api_server = usual
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -126,6 +127,8 @@ async def _form(request: Request, chunks: AsyncGenerator[bytes, None], most: int
         reason = error.message.rstrip(".")
         status = 413 if reason.startswith("Too many files") else 400
         raise Refusal(status, f"the form cannot be read: {reason}; {HOW}") from None
+    except FormParserError:  # up to Starlette 1.0 it comes through
+        raise Refusal(400, f"the form cannot be read: Invalid multipart data; {HOW}") from None
     except UnicodeError:  # of an odd charset; the parser expects UnicodeDecodeError alone
         raise Refusal(400, f"the form cannot be read: its names are not of its charset; {HOW}") from None
     if not parser.ended:
