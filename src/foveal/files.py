@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -106,10 +107,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def free_name(path: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:
-    """The path itself, or with -2, -3, ... behind it, so that nothing that is there is written over."""
-    if not taken(path):
-        return path
-    number = 2
-    while taken(path.with_name(f"{path.stem}-{number}{path.suffix}")):
-        number += 1
-    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+    """The first of ``numbered`` that is free, so that nothing that is there is written over."""
+    return next(name for name in numbered(path) if not taken(name))
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """The path itself, and with -2, -3, ... behind it."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")

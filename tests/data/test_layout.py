@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from foveal.build import build_records
+from foveal.config.load import data_of, load_config
 from foveal.config.schema import CocoSource, CsvSource, VocSource, YoloSource
 from foveal.data.layout import find_layout, part_of
 from foveal.errors import DataError
@@ -105,12 +110,21 @@ def test_a_pipe_among_the_files_does_not_block(tmp_path: Path) -> None:
 
 
 def test_links_that_were_not_followed_are_named(tmp_path: Path) -> None:
-    touch(tmp_path / "store" / "1.xml")
-    touch(tmp_path / "store" / "1.jpg")
+    coco(tmp_path / "store" / "train" / "_annotations.coco.json")
+    touch(tmp_path / "store" / "train" / "a.jpg")
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "JPEGImages").symlink_to(tmp_path / "store")
-    with pytest.raises(DataError, match=r"set/JPEGImages is a link and was not followed"):
+    (tmp_path / "set" / "train").symlink_to(tmp_path / "store" / "train")
+    said = r"set/train is a link out of \S+set and not used: if it is meant, give \S+set/train itself"
+    with pytest.raises(DataError, match=said):
         find_layout(tmp_path / "set")
+    coco(tmp_path / "set" / "valid" / "_annotations.coco.json")
+    touch(tmp_path / "set" / "valid" / "a.jpg")
+    layout = find_layout(tmp_path / "set")
+    assert list(layout.parts) == ["val"]
+    assert any(re.search(said, note) for note in layout.notes)
+    assert list(find_layout(tmp_path / "set" / "train").parts) == ["all"]
+    (tmp_path / "set" / "train").rename(tmp_path / "set" / "runs")
+    assert find_layout(tmp_path / "set").notes == ()
 
 
 def _xml(path: Path) -> Path:
@@ -143,13 +157,72 @@ def test_pictures_behind_a_link_out_are_not_read(tmp_path: Path) -> None:
     for source in (tmp_path / "set", tmp_path / "set" / "annotations"):
         with pytest.raises(DataError, match=said):
             find_layout(source)
-    _xml(tmp_path / "voc" / "Annotations" / "a.xml")
-    (tmp_path / "voc" / "JPEGImages").symlink_to(tmp_path / "out")
-    touch(tmp_path / "yolo" / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    (tmp_path / "yolo" / "images").symlink_to(tmp_path / "out")
-    for name in ("voc/JPEGImages", "yolo/images"):
-        with pytest.raises(DataError, match=rf"no labels found.*{name} is a link and was not followed"):
-            find_layout(tmp_path / name.split("/")[0])
+
+
+def _linked_sets(root: Path, pictures: Path) -> dict[str, Path]:
+    """Sets of one picture, a.png, in the folder ``pictures``, which each of them links to; what to look at."""
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 8, 8], "area": 64, "iscrowd": 0}
+    labels = root / "coco" / "annotations" / "instances_train.json"
+    coco(labels, "a.png", annotations=[box], categories=[{"id": 1, "name": "x"}])
+    _xml(root / "voc" / "Annotations" / "a.xml").write_text(
+        "<annotation><object><name>x</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax>"
+        "</bndbox></object></annotation>"
+    )
+    for name in ("yolo", "sheet"):
+        touch(root / name / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+        touch(root / name / "classes.txt").write_text("x\n")
+    touch(root / "sheet" / "data.yaml").write_text("train: images\nnames: [x]\n")
+    touch(root / "csv" / "labels.csv").write_text("filename,class,x1,y1,x2,y2\na.png,x,1,1,9,9\n")
+    links = {"coco": "images", "voc": "JPEGImages", "yolo": "images", "sheet": "images", "csv": "images"}
+    for name, link in links.items():
+        (root / name / link).symlink_to(pictures)
+    return {name: root / name for name in links}
+
+
+@pytest.mark.parametrize("name", ["coco", "voc", "yolo", "sheet", "csv"])
+def test_what_is_said_of_linked_pictures_works(tmp_path: Path, name: str) -> None:
+    """The source that the error gives, put into a configuration as it is, reads them."""
+    (tmp_path / "out").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "out" / "a.png")
+    folder = _linked_sets(tmp_path / "sets, old #2", tmp_path / "out")[name]
+    with pytest.raises(
+        DataError, match=r"(leads out of|lies outside|link out of).*give it as images: in the source"
+    ) as caught:
+        find_layout(folder)
+    source = re.search(r", as in (data: \{train: \{.*\}\})", str(caught.value))
+    assert source is not None
+    (tmp_path / "config.yaml").write_text(source[1])
+    train = data_of(load_config(tmp_path / "config.yaml")).train
+    records = build_records(train)
+    assert (len(records), records.boxes_per_class(), records.classes.names) == (1, [1], ("x",))
+
+
+@pytest.mark.parametrize("kind", ["voc", "yolo"])
+def test_a_folder_that_is_a_link_itself(tmp_path: Path, kind: str) -> None:
+    """With pictures and labels beside each other."""
+    touch(tmp_path / "store" / "set" / "a.jpg")
+    if kind == "voc":
+        _xml(tmp_path / "store" / "set" / "a.xml")
+    else:
+        touch(tmp_path / "store" / "set" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "link").symlink_to(tmp_path / "store" / "set")
+    layout = find_layout(tmp_path / "mine" / "link")
+    assert (layout.kind, list(layout.parts)) == (kind, ["all"])
+
+
+def test_pictures_that_are_links_are_told_as_such(tmp_path: Path) -> None:
+    coco(tmp_path / "set" / "annotations" / "instances_train.json")
+    touch(tmp_path / "out" / "a.jpg")
+    (tmp_path / "set" / "images").mkdir()
+    (tmp_path / "set" / "images" / "a.jpg").symlink_to(tmp_path / "out" / "a.jpg")
+    with pytest.raises(
+        DataError, match=r"images/a\.jpg leads out of \S+images; it is a link: a copy \(cp -L\)"
+    ):
+        find_layout(tmp_path / "set")
+    shutil.copy(tmp_path / "set" / "images" / "a.jpg", tmp_path / "set" / "images" / "b.jpg")
+    (tmp_path / "set" / "images" / "b.jpg").rename(tmp_path / "set" / "images" / "a.jpg")
+    assert list(find_layout(tmp_path / "set").parts) == ["train"]
 
 
 def test_a_split_list_that_is_a_link_out_is_not_read(tmp_path: Path) -> None:
@@ -260,6 +333,20 @@ def test_data_yaml_in_a_folder_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="lies outside: if it is meant, give it as images:") as caught:
         find_layout(tmp_path / "config")
     assert str(caught.value).endswith(f", or foveal init {tmp_path}")
+
+
+def test_a_list_elsewhere(tmp_path: Path) -> None:
+    """The data.yaml in a project of its own, the data in another folder."""
+    yolo(tmp_path / "data" / "set", "a")
+    touch(tmp_path / "data" / "set" / "train.txt").write_text("./images/a.jpg\n")
+    sheet = touch(tmp_path / "project" / "data.yaml")
+    sheet.write_text(f"path: {tmp_path / 'data' / 'set'}\ntrain: train.txt\nnames: [x]\n")
+    with pytest.raises(
+        DataError, match=r"train\.txt lies outside: if it is meant, copy data\.yaml into"
+    ) as caught:
+        find_layout(sheet)
+    assert str(caught.value).endswith(f" {tmp_path / 'data' / 'set'}, and give that one")
+    assert list(find_layout(Path(shutil.copy(sheet, tmp_path / "data" / "set"))).parts) == ["train"]
 
 
 def test_two_data_yamls(tmp_path: Path) -> None:

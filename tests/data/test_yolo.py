@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from foveal.config.data_settings import YoloSource
 from foveal.data.records import Records, class_counts
 from foveal.data.yolo import read_yolo
+from foveal.data.yolo_yaml import read_data_yaml
 from foveal.errors import DataError
 from foveal.types import ClassNames
 
@@ -151,6 +152,24 @@ def test_wanted_classes_keep_the_files_ids(folder: Path) -> None:
     records = read_yolo(folder / "data.yaml", part="train", classes=["yak", "dog", "cat"])
     assert records.classes == (("yak", "dog", "cat"), (2, 1, 0))
     assert records.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("form", ["list", "ids"])
+def test_as_many_names_as_any_set_has(folder: Path, form: str) -> None:
+    """13,204 as in V3Det, the largest; a YAML file of many more is none."""
+
+    def write(number: int) -> None:
+        lines = (
+            f"  {i}: class of things {i}" if form == "ids" else f"- class of things {i}"
+            for i in range(number)
+        )
+        (folder / "data.yaml").write_text("\n".join(["train: train/images", "names:", *lines]))
+
+    write(13_204)
+    assert len(read_data_yaml(folder / "data.yaml").names) == 13_204
+    write(25_000 if form == "ids" else 41_000)
+    with pytest.raises(DataError, match=r"data\.yaml(:\d+: more than 40100 values|: over the limit of)"):
+        read_data_yaml(folder / "data.yaml")
 
 
 @pytest.mark.parametrize(
@@ -390,6 +409,9 @@ def test_pictures_and_labels_outside_are_not_read(folder: Path, tmp_path: Path) 
     records = _read(folder)
     assert records.files.tolist() == ["train/images/a.jpg"]
     assert records.fault_counts() == {"unsafe_path": 2}
+    assert all(
+        "it is a link: a copy (cp -L) or a hard link (ln) is read" in f.message for f in records.faults
+    )
     lines = ["../../secret.png", str(tmp_path / "secret.png"), "train/images/../../../secret.png", "a\0b"]
     split = _write(folder / "split.txt", "\n".join([*lines, "train/images/a.jpg"]))
     records = read_yolo(folder / "data.yaml", split=split)
@@ -405,6 +427,21 @@ def test_a_list_of_classes_outside_is_not_read(folder: Path, tmp_path: Path) -> 
     assert records.classes.names == ("class 1",)
     assert records.fault_counts()["unsafe_path"] == 1
     assert records.faults[0].where.endswith("labels/classes.txt")
+
+
+@pytest.mark.parametrize("linked", ["images", "labels"])
+def test_a_named_folder_may_be_a_link(tmp_path: Path, linked: str) -> None:
+    """A person's own word; what its files link to is not."""
+    _picture(tmp_path / "set" / "images" / "a.jpg")
+    _write(tmp_path / "set" / "labels" / "a.txt", ROW)
+    _write(tmp_path / "set" / "classes.txt", "cat\ndog\n")
+    (tmp_path / "set" / linked).rename(tmp_path / "elsewhere")
+    (tmp_path / "set" / linked).symlink_to(tmp_path / "elsewhere")
+    records = read_yolo(tmp_path / "set" / "labels", tmp_path / "set" / "images")
+    assert (records.classes.names, records.boxes.tolist()) == (("dog",), [BOX])
+    if linked == "images":
+        with pytest.raises(DataError, match="no picture to work with"):
+            read_yolo(tmp_path / "set" / "labels")
 
 
 def test_a_pipe_in_the_place_of_labels_does_not_block(folder: Path) -> None:

@@ -397,6 +397,9 @@ def test_a_pair_is_free_only_where_both_are(tmp_path: Path) -> None:
     assert verb._checked_output(form, tmp_path / "c", tmp_path / "r.onnx").name == "r-2.onnx"
     (tmp_path / "cells").mkdir()
     assert verb._checked_output(Form("triton"), tmp_path / "c", tmp_path / "cells").name == "cells-2"
+    for nameless in (".", ".."):
+        with pytest.raises(UsageError, match="needs a name of its own"):
+            verb._checked_output(Form("triton"), tmp_path / "c", Path(nameless))
 
 
 @pytest.fixture

@@ -62,6 +62,16 @@ def test_rows_come_back_to_the_last_bit(folder: PredictionFolder) -> None:
         assert (back.names, back.height, back.width) == (expected.names, 80, 100)
 
 
+def test_two_addresses_that_look_the_same_are_refused(tmp_path: Path) -> None:
+    """One of the two pictures would be left out without a word."""
+    with PredictionFolder(tmp_path / "out", SETTINGS) as folder:
+        with pytest.raises(
+            UsageError, match=r"key=\*\*\*: two addresses that differ in what is hidden alone"
+        ):
+            folder.todo(["https://a.host/get?key=a.jpg", "https://a.host/get?key=b.jpg"])
+        assert len(folder.todo(["https://a.host/a.jpg?sig=1", "https://a.host/b.jpg?sig=2"])) == 2
+
+
 def test_coco(folder: PredictionFolder) -> None:
     folder.finish(["coco"], CLASSES)
     content = json.loads((folder.path / "detections.json").read_text())

@@ -14,7 +14,7 @@ from typing import Any
 
 from foveal.data.box_rule import UNMOVED, judge_box
 from foveal.data.decode import PictureSize, picture_size
-from foveal.data.inside import find_file, printable, relative_to
+from foveal.data.inside import find_file, mending, printable, relative_to
 from foveal.data.outcome import Outcome
 from foveal.data.records import FaultKind, Records
 from foveal.data.table import UNKNOWN as UNKNOWN
@@ -72,7 +72,8 @@ class RecordsBuilder:
             return found
         outside = next((name for name in names if relative_to(name, self._real_root) is None), None)
         if outside is not None:
-            self.fault("unsafe_path", where, f"picture {outside!r} lies outside {self.root}: left out")
+            told = f"picture {outside!r} lies outside {self.root}: left out"
+            self.fault("unsafe_path", where, told + mending(os.path.join(self._real_root, outside)))
         else:
             self.fault("missing_picture", where, f"no picture {names[0]!r} in {self.root}: left out")
         return None

@@ -99,10 +99,8 @@ def columns_of_header(cells: Sequence[str], where: str) -> Columns:
             if names.count(found) > 1:
                 raise _unclear(where, f"column {cells[names.index(found)]!r} stands twice", cells)
             roles[role] = names.index(found)
-    if {"name", "score", "label"} <= set(
-        names
-    ):  # What foveal predict writes: the class's number is the label.
-        roles["class"] = names.index("name")
+    if {"name", "score", "label"} <= set(names):
+        roles["class"] = names.index("name")  # as foveal predict writes it: its label is the class's number
     _place_width(roles, names, cells, where)
     if "w" in roles and {"x1", "y1"} <= roles.keys() and not {"x2", "y2"} & roles.keys():
         roles |= {"x": roles["x1"], "y": roles["y1"]}

@@ -60,6 +60,14 @@ def forms(name: str) -> Iterator[str]:
     yield from (other for other in others if other != name)
 
 
+INSTEAD_OF_LINKS = "a copy (cp -L) or a hard link (ln) is read"
+
+
+def mending(path: str | Path) -> str:
+    """What to add to the refusal of a path that leads out of a root; nothing where it is no link."""
+    return f"; it is a link: {INSTEAD_OF_LINKS}" if os.path.islink(path) else ""
+
+
 def same_form(name: str) -> str:
     """A name by which files are told apart, whichever form it is stored in."""
     return unicodedata.normalize("NFC", name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from foveal.config.schema import FileSource
+from foveal.data.inside import INSTEAD_OF_LINKS
 from foveal.data.layout_coco import coco_parts, coco_source
 from foveal.data.layout_csv import SUFFIXES, csv_parts
 from foveal.data.layout_voc import voc_parts
@@ -43,51 +43,47 @@ def find_layout(source: Path) -> Layout:
     if not source.is_dir():
         raise DataError(f"{source}: no such folder or file")
     links: list[Path] = []
+    left_out: list[str] = []
+    layout = _of_folder(source, links, left_out)
+    told = [*(layout.notes if layout else ()), *left_out]
+    links = [link for link in links if not any(str(link) in line for line in told)]
+    if layout is None:
+        first = "".join(f"; {line}" for line in [*told, *_not_followed(links, source)][:1])
+        raise DataError(f"{source}: no labels found; looked {MAX_DEPTH} folders deep for {LOOKED_FOR}{first}")
+    # A folder that is no part may be linked for another purpose.
+    links = [link for link in links if part_of(link.name) is not None or not link.is_dir()]
+    return layout._replace(notes=(*told, *_not_followed(links, source)))
+
+
+def _of_folder(source: Path, links: list[Path], left_out: list[str]) -> Layout | None:
+    """links, left_out: take what was not followed, and in words what was therefore not found."""
     folders = list(walk(source, links))
-    layout = _of_folder(source, folders)
-    if layout is not None:
-        return layout._replace(notes=(*layout.notes, *_not_followed(links, source)))
-    raise DataError(
-        f"{source}: no labels found; looked {MAX_DEPTH} folders deep for {LOOKED_FOR}{_linked(folders, links)}"
-    )
-
-
-def _of_folder(source: Path, folders: Sequence[tuple[Path, list[str]]]) -> Layout | None:
     files = [folder / name for folder, names in folders for name in names]
     parts = coco_parts([file for file in files if file.suffix.lower() == ".json"], source)
     if parts:
         return Layout("coco", parts)
     sheets = [folder for folder, names in folders if any(name.lower().endswith(".xml") for name in names)]
-    parts = voc_parts(sheets, source)
+    parts = voc_parts(sheets, source, left_out)
     if parts:
         return Layout("voc", parts)
-    parts, notes = yolo_parts(folders, source)
+    parts, notes = yolo_parts(folders, source, left_out)
     if parts:
         return Layout("yolo", parts, tuple(notes))
-    parts, notes = csv_parts([file for file in files if file.suffix.lower() in SUFFIXES], folders, source)
+    tables = [file for file in files if file.suffix.lower() in SUFFIXES]
+    parts, notes = csv_parts(tables, folders, source, links)
     if parts:
         return Layout("csv", parts, tuple(notes))
     return None
 
 
 def _not_followed(links: Sequence[Path], root: Path) -> tuple[str, ...]:
-    """A line on files that are links out of the root; none where there are none."""
+    """A line on what is a link out of the root; none where nothing is."""
     if not links:
         return ()
     more = f" (and {len(links) - 1} more)" if len(links) > 1 else ""
-    return (f"{links[0]} is a link out of {root}{more} and not used: give the file that it leads to",)
-
-
-def _linked(folders: Sequence[tuple[Path, list[str]]], links: Sequence[Path]) -> str:
-    """A note on the first link among what was walked, since links are not followed."""
-    if links:
-        return f"; {_not_followed(links, folders[0][0])[0]}"
-    for folder, _ in folders:
-        with os.scandir(folder) as entries:
-            link = next((entry for entry in entries if entry.is_symlink() and entry.is_dir()), None)
-        if link is not None:
-            return f"; {link.path} is a link and was not followed: give the folder that it leads to"
-    return ""
+    of_a_picture = links[0].suffix.lower() == ".txt"  # such a file cannot be given by itself
+    instead = INSTEAD_OF_LINKS if of_a_picture else f"if it is meant, give {links[0]} itself"
+    return (f"{links[0]} is a link out of {root}{more} and not used: {instead}",)
 
 
 def _of_file(file: Path) -> Layout:
@@ -96,7 +92,8 @@ def _of_file(file: Path) -> Layout:
         parts, notes = parts_of_yaml(file, root)
         return Layout("yolo", parts, tuple(notes))
     if suffix in SUFFIXES:
-        parts, notes = csv_parts([file], list(walk(root, [])), root)
+        links: list[Path] = []
+        parts, notes = csv_parts([file], list(walk(root, links)), root, links)
         if not parts:
             raise DataError(f"{file}: no table of boxes: no column of pictures' names was found")
         # A file that a person names is all there is, whatever part its name tells.

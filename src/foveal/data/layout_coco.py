@@ -11,8 +11,8 @@ from pathlib import Path
 
 from foveal.config.schema import CocoSource, FileSource
 from foveal.data.coco_json import LISTS, json_text, load_coco
-from foveal.data.inside import find_file, is_inside, spellings
-from foveal.data.parts import Part, part_of, part_of_folder
+from foveal.data.inside import find_file, is_inside, mending, spellings
+from foveal.data.parts import Part, if_meant, part_of, part_of_folder
 from foveal.errors import DataError
 
 PICTURES_LOOKED_AT = 20
@@ -65,17 +65,28 @@ def coco_source(file: Path, root: Path) -> CocoSource:
     for folder in above:
         candidates += [folder / "images" / part, folder / part, folder / "images", folder]
     limit = root.parent if file.parent == root and inside else root
-    allowed = [folder for folder in candidates if is_inside(folder, limit)]
+    allowed = [folder for folder in candidates if is_inside(folder, limit) or is_inside(folder, root)]
     found = _holding(allowed, [[name] for name in names]) or _holding(allowed, map(spellings, names))
     if found is None:
         tried = ", ".join(dict.fromkeys(str(folder) for folder in allowed))
-        out = next((f"; {folder} leads out of {limit}: if it is meant, give it as images: in the source"
-                    for folder in candidates if folder not in allowed and folder.is_dir()), "")  # fmt: skip
-        raise DataError(f"{file}: its pictures, such as {names[0]!r}, were not found; looked in {tried}{out}")
+        out = [folder for folder in candidates if folder not in allowed and folder.is_dir()]
+        told = f"; {out[0]} leads out of {limit}: {if_meant('coco', file, out[0])}" if out else ""
+        raise DataError(
+            f"{file}: its pictures, such as {names[0]!r}, were not found; looked in {tried}"
+            f"{told or _linked_picture(allowed, names)}"
+        )
     return CocoSource(
         format="coco",
         annotations=str(file.absolute()),
         images=None if found == file.parent else str(found.absolute()),
+    )
+
+
+def _linked_picture(folders: Sequence[Path], names: Sequence[str]) -> str:
+    """A note on the first picture that is there as a link out of its folder; empty where none is."""
+    paths = (folder / name for folder in folders for name in names)
+    return next(
+        (f"; {path} leads out of {path.parent}{mending(path)}" for path in paths if mending(path)), ""
     )
 
 

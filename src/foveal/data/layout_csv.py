@@ -12,7 +12,7 @@ from foveal.data.csv_file import CsvFile, read_csv_file
 from foveal.data.csv_order import tell_order
 from foveal.data.csv_pictures import PictureFinder, is_picture
 from foveal.data.csv_rows import CsvRows
-from foveal.data.parts import Part, part_of, part_of_folder
+from foveal.data.parts import Part, if_meant, part_of, part_of_folder
 from foveal.errors import DataError
 
 SUFFIXES = (".csv", ".tsv")
@@ -29,17 +29,17 @@ class _Table(NamedTuple):
 
 
 def csv_parts(
-    files: Sequence[Path], folders: Folders, root: Path
+    files: Sequence[Path], folders: Folders, root: Path, links_out: Sequence[Path]
 ) -> tuple[dict[Part, FileSource], list[str]]:
     """The parts that tables hold, and what a person should know. Empty: none of them is about boxes.
 
-    DataError where the only tables that may be labels cannot be understood.
+    links_out: as of ``walk``. DataError where the only tables that may be labels cannot be understood.
     """
     found: dict[Part, _Table] = {}
     refused: list[DataError] = []
     for file in files:
         try:
-            tables = _parts_of(file, folders, root)
+            tables = _parts_of(file, folders, root, links_out)
         except DataError as error:
             refused.append(error)
             continue
@@ -63,13 +63,13 @@ def csv_parts(
     return {part: table.source for part, table in found.items()}, notes
 
 
-def _parts_of(file: Path, folders: Folders, root: Path) -> dict[Part, _Table]:
+def _parts_of(file: Path, folders: Folders, root: Path, links_out: Sequence[Path]) -> dict[Part, _Table]:
     """The parts of one table: by its split column, else by its name."""
     table = read_csv_file(file)
     if not _may_be_labels(table):
         return {}
     name = part_of(file.stem) or part_of_folder(file.parent, root) or "all"
-    images = _pictures_of(table, folders, name)
+    images = _pictures_of(table, folders, name, links_out)
     columns = (
         columns_of_header(table.lines[0].cells, table.where(table.lines[0]))
         if is_header(table)
@@ -104,7 +104,7 @@ def _has_box_header(table: CsvFile) -> bool:
     return True
 
 
-def _pictures_of(table: CsvFile, folders: Folders, part: Part) -> Path:
+def _pictures_of(table: CsvFile, folders: Folders, part: Part, links_out: Sequence[Path]) -> Path:
     """The folder in which the table's pictures are: beside it, else one of its part, else any that has them."""
     first = table.path.parent
     others = [folder for folder, _ in folders if folder != first]
@@ -120,8 +120,10 @@ def _pictures_of(table: CsvFile, folders: Folders, part: Part) -> Path:
             return folder
     if not names:
         raise DataError(f"{table.path}: names no picture: it has a header and no row")
+    out = next((link for link in links_out if link.is_dir()), None)
+    told = f"; {out} is a link out of it: {if_meant('csv', table.path, out)}" if out else ""
     raise DataError(
-        f"{table.path}: its pictures, such as {names[0]!r}, were not found in {first} or the folders below"
+        f"{table.path}: its pictures, such as {names[0]!r}, were not found in {first} or the folders below{told}"
     )
 
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from foveal.config.schema import FileSource, VocSource
-from foveal.data.inside import is_inside, same_form
-from foveal.data.parts import PICTURE_FOLDERS, Part, part_of, part_of_folder
+from foveal.data.inside import same_form
+from foveal.data.parts import PICTURE_FOLDERS, Part, if_meant, is_of_the_set, part_of, part_of_folder
 from foveal.errors import DataError
 
 
-def voc_parts(folders: list[Path], root: Path) -> dict[Part, FileSource]:
+def voc_parts(folders: list[Path], root: Path, left_out: list[str]) -> dict[Part, FileSource]:
+    """The parts of folders of XML files. left_out: takes a line for one whose pictures are not looked for."""
     parts: dict[Part, FileSource] = {}
     for folder in folders:
-        limit = root if folder != root else root.parent  # around a folder that was named itself, its set is
-        images = _picture_folder(folder, limit)
+        candidates = [folder, *(folder.parent / name for name in PICTURE_FOLDERS)]
+        allowed = [one for one in candidates if one.is_dir() and is_of_the_set(one, folder, root)]
+        images = _picture_folder(folder, allowed)
         if images is None:
+            out = [one for one in candidates if one.is_dir() and one not in allowed][:1]
+            left_out += [
+                f"{one} leads out of {root} and is not used: {if_meant('voc', folder, one)}" for one in out
+            ]
             continue
         images_text = None if images == folder else str(images.absolute())
         lists = folder.parent / "ImageSets" / "Main"
         splits = {part: lists / f"{part}.txt" for part in ("train", "val", "trainval", "test")}
         present = {
-            part_of(name): file for name, file in splits.items() if file.is_file() and is_inside(file, limit)
+            part_of(name): file
+            for name, file in splits.items()
+            if file.is_file() and is_of_the_set(file, folder, root)
         }
         for part, file in present.items() or {None: None}.items():
             key: Part = part or part_of_folder(folder, root) or part_of_folder(folder.parent, root) or "all"
@@ -39,15 +48,10 @@ def voc_parts(folders: list[Path], root: Path) -> dict[Part, FileSource]:
     return parts
 
 
-def _picture_folder(folder: Path, limit: Path) -> Path | None:
-    """Where the pictures of a folder of XML files are: beside them, or in a folder next to theirs.
-
-    limit: nothing outside of it is looked at, as through a link.
-    """
+def _picture_folder(folder: Path, candidates: Iterable[Path]) -> Path | None:
+    """Where the pictures of a folder of XML files are: beside them, or in a folder next to theirs."""
     stems = {same_form(file.stem) for file in folder.iterdir() if file.suffix.lower() == ".xml"}
-    for candidate in [folder, *(folder.parent / name for name in PICTURE_FOLDERS)]:
-        if not candidate.is_dir() or not is_inside(candidate, limit):
-            continue
+    for candidate in candidates:
         if any(
             same_form(f.stem) in stems and f.suffix.lower() not in (".xml", ".txt", ".json")
             for f in candidate.iterdir()

@@ -10,7 +10,7 @@ from typing import cast
 from foveal.config.schema import FileSource, YoloSource
 from foveal.data.decode import EXTENSIONS
 from foveal.data.inside import is_inside, same_form
-from foveal.data.parts import Part, part_of_folder
+from foveal.data.parts import Part, if_meant, is_of_the_set, part_of_folder
 from foveal.data.yolo_plan import CLASS_LISTS, swapped
 from foveal.data.yolo_rows import YoloRow, read_rows
 from foveal.data.yolo_yaml import DataYaml, find_part, is_data_yaml, read_data_yaml
@@ -20,9 +20,12 @@ LABELS_LOOKED_AT = 20
 
 
 def yolo_parts(
-    folders: Sequence[tuple[Path, list[str]]], root: Path
+    folders: Sequence[tuple[Path, list[str]]], root: Path, left_out: list[str]
 ) -> tuple[dict[Part, FileSource], list[str]]:
-    """The parts of a folder, as walked, and what a person should know of the choice. Empty: no YOLO labels."""
+    """The parts of a folder, as walked, and what a person should know of the choice. Empty: no YOLO labels.
+
+    left_out: takes a line for a folder of labels whose pictures are not looked for.
+    """
     yamls = [folder / n for folder, names in folders for n in names if n.lower().endswith((".yaml", ".yml"))]
     found = [file for file in yamls if is_data_yaml(file)]
     if len(found) > 1:
@@ -33,7 +36,7 @@ def yolo_parts(
     if found:
         parts, notes = parts_of_yaml(found[0], root)
         return parts, [*notes, *_other_lists(folders, found[0])]
-    return _label_folders(folders, root), []
+    return _label_folders(folders, root, left_out), []
 
 
 def parts_of_yaml(file: Path, root: Path) -> tuple[dict[Part, FileSource], list[str]]:
@@ -89,14 +92,23 @@ def _other_lists(folders: Sequence[tuple[Path, list[str]]], file: Path) -> Itera
             )
 
 
-def _label_folders(folders: Sequence[tuple[Path, list[str]]], root: Path) -> dict[Part, FileSource]:
+def _label_folders(
+    folders: Sequence[tuple[Path, list[str]]], root: Path, left_out: list[str]
+) -> dict[Part, FileSource]:
     """Folders of label files with pictures of the same names beside them, or in ``images`` for ``labels``."""
     parts: dict[Part, FileSource] = {}
     for folder, names in folders:
         labels = [name for name in names if name.lower().endswith(".txt") and name not in CLASS_LISTS]
-        limit = root if folder != root else root.parent
-        images = _pictures_of(folder, limit, {same_form(PurePath(name).stem) for name in labels})
-        if images is None or not _has_rows(folder, labels):
+        candidates = (Path(*swapped(folder.parts, frozenset({"labels"}), "images")), folder)
+        allowed = [one for one in candidates if one.is_dir() and is_of_the_set(one, folder, root)]
+        images = _pictures_of(allowed, {same_form(PurePath(name).stem) for name in labels})
+        out = [] if images else [one for one in candidates[:1] if one.is_dir() and one not in allowed]
+        if not (images or out) or not _has_rows(folder, labels):
+            continue
+        if images is None:
+            left_out.append(
+                f"{out[0]} leads out of {root} and is not used: {if_meant('yolo', folder, out[0])}"
+            )
             continue
         part = part_of_folder(folder, root) or part_of_folder(folder.parent, root) or "all"
         if part in parts:
@@ -108,13 +120,12 @@ def _label_folders(folders: Sequence[tuple[Path, list[str]]], root: Path) -> dic
     return parts
 
 
-def _pictures_of(folder: Path, limit: Path, stems: set[str]) -> Path | None:
-    for candidate in (Path(*swapped(folder.parts, frozenset({"labels"}), "images")), folder):
-        if stems and candidate.is_dir() and is_inside(candidate, limit):
-            with os.scandir(candidate) as entries:
-                paths = (PurePath(entry.name) for entry in entries)
-                if any(path.suffix.lower() in EXTENSIONS and same_form(path.stem) in stems for path in paths):
-                    return candidate
+def _pictures_of(candidates: Sequence[Path], stems: set[str]) -> Path | None:
+    for candidate in candidates if stems else ():
+        with os.scandir(candidate) as entries:
+            paths = (PurePath(entry.name) for entry in entries)
+            if any(path.suffix.lower() in EXTENSIONS and same_form(path.stem) in stems for path in paths):
+                return candidate
     return None
 
 

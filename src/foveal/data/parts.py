@@ -1,7 +1,8 @@
-"""Which part of the data a name tells: train, val, test."""
+"""What the layouts share: parts of the data told by names, the walk through folders, and what lies outside."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -44,18 +45,34 @@ def part_of_folder(folder: Path, root: Path) -> Part | None:
 def walk(root: Path, links_out: list[Path]) -> Iterator[tuple[Path, list[str]]]:
     """Folders down to ``MAX_DEPTH`` and the names of their files, in order of name, without hidden ones.
 
-    Labels and lists that are links out of the root are left out, and added to ``links_out``.
+    Folders, labels and lists that are links out of the root are left out, and added to ``links_out``.
     """
     for name, folders, files in os.walk(root):
-        depth = len(Path(name).relative_to(root).parts)
+        folder = Path(name)
+        depth = len(folder.relative_to(root).parts)
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < MAX_DEPTH else []
-        folder, shown = Path(name), sorted(file for file in files if not file.startswith("."))
-        out = [
-            file for file in shown if file.lower().endswith(LABEL_FILES) and _leads_out(folder / file, root)
-        ]
-        links_out += [folder / file for file in out]
-        yield folder, [file for file in shown if file not in out] if out else shown
+        shown = sorted(file for file in files if not file.startswith("."))
+        links = [*folders, *(file for file in shown if file.lower().endswith(LABEL_FILES))]
+        out = {link for link in links if _leads_out(folder / link, root)}
+        links_out += [folder / link for link in sorted(out)]
+        yield folder, [file for file in shown if file not in out]
 
 
 def _leads_out(path: Path, root: Path) -> bool:
     return path.is_symlink() and not is_inside(path, root)
+
+
+def is_of_the_set(path: Path, labels: Path, root: Path) -> bool:
+    """Whether a path may belong to a folder of labels: inside the root, and around a root that is that folder."""
+    return is_inside(path, root) or (labels == root and is_inside(path, root.parent))
+
+
+def if_meant(kind: str, annotations: Path, images: Path) -> str:
+    """What to do where a folder of pictures lies outside of the data, in words."""
+    source = f"{{format: {kind}, annotations: {_as_yaml(annotations)}, images: {_as_yaml(images)}}}"
+    return f"if it is meant, give it as images: in the source, as in data: {{train: {source}}}"
+
+
+def _as_yaml(path: Path) -> str:
+    text = str(path.absolute())
+    return json.dumps(text, ensure_ascii=False) if set(text) & set(",:#&*!?|>{}[]@`%\"'") else text

@@ -14,7 +14,7 @@ from typing import Literal
 from foveal.data.builder import RecordsBuilder
 from foveal.data.decode import EXTENSIONS
 from foveal.data.flags import DEFAULT_FLAGS, Flags, is_set
-from foveal.data.inside import is_inside, same_form, slashed
+from foveal.data.inside import is_inside, mending, same_form, slashed
 from foveal.data.lists import number, read_lines
 from foveal.data.records import Records
 from foveal.data.voc_xml import VocObject, VocSheet, read_sheet
@@ -154,7 +154,7 @@ class _VocFolder:
         if stem in self.sheets:
             path = self.annotations / self.sheets[stem][0]
             if not is_inside(path, self.annotations):
-                told = f"lies outside {self.annotations}: its picture is left out"
+                told = f"lies outside {self.annotations}: its picture is left out{mending(path)}"
                 builder.fault("unsafe_path", str(path), told)
                 return
             try:

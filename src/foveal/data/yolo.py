@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from foveal.data.builder import RecordsBuilder
-from foveal.data.inside import forms, is_inside
+from foveal.data.inside import forms, is_inside, mending
 from foveal.data.records import Records
 from foveal.data.yolo_pictures import YoloPictures
 from foveal.data.yolo_plan import CLASS_LISTS, PICTURE_STEPS, Plan, plan_read, swapped
@@ -101,7 +101,8 @@ class _YoloSet:
         candidates = self._label_candidates(relative)
         path = self._on_disk(candidates)
         if path is not None and not is_inside(path, self.plan.root):
-            builder.fault("unsafe_path", str(path), f"lies outside {self.plan.root}: its picture is left out")
+            told = f"lies outside {self.plan.root}: its picture is left out{mending(path)}"
+            builder.fault("unsafe_path", str(path), told)
             return
         rows: list[YoloRow | BadRow] = []
         if path is not None:

@@ -49,13 +49,14 @@ def _plan_yaml(
     file: Path, images: Path | None, part: str | None, split: Path | None, names: Mapping[int, str] | None
 ) -> Plan:
     sheet = read_data_yaml(file)
-    notices, root = list(sheet.notices), file.parent
+    notices, root, labels = list(sheet.notices), file.parent, None
     if names is not None:
         notices = [notice for notice in notices if notice.kind != "class_list"]
     elif not sheet.names:
         notices.append(Notice("class_list", str(file), f"no names: {_NAMELESS}"))
     if images is not None:
-        root = root if is_inside(images, root) else labelled_root(images)
+        if not is_inside(images, root):
+            root, images, labels = _elsewhere(images)
         places = [split or images]
     elif split is not None:
         places = [split]
@@ -65,7 +66,7 @@ def _plan_yaml(
             raise DataError(f"{file}: which part? add part: to the source, one of {known}")
         places, moved = find_part(sheet, part or next(iter(sheet.parts), "train"))
         notices += moved
-    return Plan(root, places, None, dict(names or sheet.names), sheet.keypoints, notices)
+    return Plan(root, places, labels, dict(names or sheet.names), sheet.keypoints, notices)
 
 
 def _plan_folder(
@@ -73,21 +74,40 @@ def _plan_folder(
 ) -> Plan:
     if part is not None:
         raise DataError(f"{labels}: part: {part} needs a data.yaml, and this is a folder of label files")
+    named = images is not None
     if images is None:
         beside = Path(*swapped(labels.parts, frozenset({"labels"}), "images"))
         images = beside if beside.is_dir() else labels
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of pictures (needed by {labels})")
-    root = Path(os.path.commonpath((labels.absolute(), images.absolute())))
+    root = _around(labels, images)
     listed, notices = _listed_names([labels, images, root, root.parent]) if names is None else (names, [])
+    if not is_inside(labels, root) or (named and not is_inside(images, root)):
+        labels, images = _real(labels), _real(images) if named else images
+        root = _around(labels, images)
     return Plan(root, [split or images], labels, dict(listed), 0, notices)
 
 
-def labelled_root(images: Path) -> Path:
-    """A folder of pictures, or the one around it that holds its ``labels``, too."""
-    images = images.absolute()
-    labels = Path(*swapped(images.parts, PICTURE_STEPS, "labels"))
-    return Path(os.path.commonpath((images, labels))) if labels.is_dir() else images
+def _elsewhere(images: Path) -> tuple[Path, Path, Path | None]:
+    """Root, pictures and labels of a folder of pictures that a person named, perhaps by a link.
+
+    Its labels are in ``labels`` in the place of ``images`` in its path, as it was named, or beside the pictures.
+    """
+    labels = Path(*swapped(images.absolute().parts, PICTURE_STEPS, "labels"))
+    if not labels.is_dir():
+        return images.absolute(), images, None
+    root = _around(labels, images)
+    if is_inside(images, root):
+        return root, images, None
+    return _around(_real(labels), _real(images)), _real(images), _real(labels)
+
+
+def _around(*folders: Path) -> Path:
+    return Path(os.path.commonpath([folder.absolute() for folder in folders]))
+
+
+def _real(folder: Path) -> Path:
+    return Path(os.path.realpath(folder))
 
 
 _NAMELESS = "classes are called 'class 0', 'class 1', ..."

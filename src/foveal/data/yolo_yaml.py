@@ -15,13 +15,14 @@ from typing import NamedTuple
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from foveal.config.yaml_text import MAX_BYTES, CapError, compose
+from foveal.config.yaml_text import CapError, compose
 from foveal.data.inside import is_inside
 from foveal.data.lists import read_text
-from foveal.data.parts import part_of
+from foveal.data.parts import if_meant, part_of
 from foveal.data.records import FaultKind
 from foveal.errors import DataError
 
+MAX_BYTES = 1_000_000
 PARTS = ("train", "val", "test")
 _KEYS = frozenset({"path", "names", "nc", "kpt_shape", *PARTS, "valid"})
 
@@ -124,10 +125,13 @@ def _outside(sheet: DataYaml, value: str) -> str:
     """What to do where a part is where it is written, but outside the file's folder."""
     folder = sheet.file.parent.absolute()
     path = Path(os.path.normpath(folder / sheet.path / value))
-    if is_inside(path, folder) or not path.is_dir():
+    if is_inside(path, folder) or not path.exists():
         return ""
+    if not path.is_dir():
+        data = os.path.normpath(folder / sheet.path) if sheet.path else path.parent
+        return f"; {path} lies outside: if it is meant, copy {sheet.file.name} into {data}, and give that one"
     around = os.path.commonpath((folder, path))
-    told = f"; {path} lies outside: if it is meant, give it as images: in the source"
+    told = f"; {path} lies outside: {if_meant('yolo', sheet.file, path)}"
     # Around a link there is only the folder itself, and around two disks everything.
     return told if around in (str(folder), os.path.sep) else f"{told}, or foveal init {around}"
 

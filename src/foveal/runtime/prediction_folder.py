@@ -67,8 +67,17 @@ class PredictionFolder:
         _unlock(self._lock)
 
     def todo(self, files: Iterable[str]) -> list[str]:
-        """The files that have no row yet, each with a name of its own from now on."""
-        rows = {public_name(file): file for file in files}
+        """The files that have no row yet, each with a name of its own from now on.
+
+        UsageError for two addresses that their rows could not be told apart by.
+        """
+        rows: dict[str, str] = {}
+        for file in files:
+            if rows.setdefault(public_name(file), file) != file:
+                raise UsageError(
+                    f"{public_name(file)}: two addresses that differ in what is hidden alone (***) would have one "
+                    "name in the results; give them to two commands, with -o each"
+                )
         for row, name in zip(rows, _readable_names(list(rows)), strict=True):
             if row not in self._names:
                 self._names[row] = self._free(name)

@@ -1,7 +1,7 @@
 """By which names a server may be called.
 
 A page from anywhere can have its own name point at this machine (DNS rebinding); for the browser it is then of the
-same origin as a server that only this machine reaches. Such a server therefore answers to this machine\x27s names.
+same origin as a server that only this machine reaches. Such a server therefore answers to this machine's names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def is_loopback(address: str) -> bool:
 def host_check(listening_on: str, more: Sequence[str] = ()) -> Callable[[str], bool]:
     """Whether a ``Host`` header names this server. listening_on: an IP address; more: names that are right, too.
 
-    A name without a dot cannot be anybody\x27s on the internet, and an address needs no name server.
+    A name without a dot cannot be anybody's on the internet, and an address needs no name server.
     """
     if not is_loopback(listening_on):
         return lambda host: True

@@ -119,8 +119,9 @@ def _write(
     try:
         write_form(form, graph, header, made, examples)
     except OSError as error:
+        reason = error.strerror or error
         raise DiskError(
-            f"{made.parent}: the export cannot be written there before it is compared ({error.strerror}); "
+            f"{made.parent}: the export cannot be written there before it is compared ({reason}); "
             "free some space, or set TMPDIR to a folder with more"
         ) from error
 
@@ -147,6 +148,10 @@ def _checked_output(form: Form, checkpoint: Path, output: Path | None) -> Path:
         output = checkpoint.with_suffix(suffix)
     if output.suffix != suffix and suffix:
         raise UsageError(f"{output}: for --to {form.format} a name ends in {suffix}")
+    if output.name in ("", ".."):
+        raise UsageError(
+            f"{output}: the export needs a name of its own; give a new one, such as -o model{suffix}"
+        )
     there = next(folder for folder in output.parents if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "you may not write there" if there.is_dir() else "it is not a folder"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from foveal.engine.saving import LAST, PREVIOUS
-from foveal.files import create, free_name, write_text
+from foveal.files import create, free_name, numbered, write_text
 from foveal.verbs.run_folder import LAUNCH_FILE, is_run_folder
 from foveal.verbs.run_settings import CONFIG_FILE
 
@@ -45,7 +45,7 @@ def choose_place(wanted: Path, resume: Path | None) -> Place:
     if resume is not None:
         return Place(resume, resume, False)
     launch = this_launch()
-    begun = None if launch is None else _begun_by(launch, list(_taken(wanted)))
+    begun = None if launch is None else _begun_by(launch, list(takewhile(is_run_folder, numbered(wanted))))
     if begun is None:
         return Place(free_name(wanted, is_run_folder), None, False)
     has_state = (begun / LAST).is_file() or (begun / PREVIOUS).is_file()
@@ -83,15 +83,6 @@ def this_launch() -> Launch | None:
         # The 22nd field; the second is a name in brackets, which may hold anything.
         began = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
     return Launch(job, f"{parent}:{began}")
-
-
-def _taken(wanted: Path) -> Iterator[Path]:
-    """The run folders of that name, in the order in which ``free_name`` gives them."""
-    folder, number = wanted, 1
-    while is_run_folder(folder):
-        yield folder
-        number += 1
-        folder = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
 
 
 def _begun_by(launch: Launch, folders: list[Path]) -> Path | None:
