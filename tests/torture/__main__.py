@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -100,17 +101,17 @@ def watched(name: str, model: Path, pictures: Path, choice: argparse.Namespace) 
         except subprocess.TimeoutExpired:
             ended = f"hung: no end after {ROWS[name].minutes:g} minutes"
         finally:
-            end_group(process)
+            end_session(process)
         verdict = Verdict(**json.loads(result.read_text())) if result.is_file() else Verdict(False, ended)
     return time.monotonic() - began, verdict
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a row."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def end_session(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a row: all of its session, as some commands have a process group of their own."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            if int(file.read_text().rpartition(")")[2].split()[3]) == process.pid:
+                os.kill(int(file.parent.name), signal.SIGKILL)
     process.wait()
 
 

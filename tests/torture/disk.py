@@ -1,8 +1,8 @@
 """R3 whole: one run of ``foveal train`` that meets every way in which a disk can fail, one after another.
 
 A full disk is a real one of a few megabytes (tmpfs; root only), filled until a write does not fit any more. Calls
-that fail are made to by a library of ours in front of libc (``failing_disk.c``; wants a C compiler). After each
-failure the run is gone on with, into the next one; at last, without any, to the bits of an undisturbed run.
+are made to fail by a library of ours in front of libc (``failing_disk.c``; wants a C compiler). After each failure
+the run is gone on with, into the next one; at last, without any, to the bits of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Fault(NamedTuple):
     call: str
     """write, fsync, rename; or ``full``: of a real disk."""
     path: str
-    """Part of the path that is hit; where the disk is full, anything may be the first to have no room."""
+    """Part of the path that is hit. Of a full disk: when; any file may be the first to have no room then."""
     code: int = errno.EIO
     room: float = 0.0
     """Of a full disk: what is left, in sizes of ``last.safetensors``."""
@@ -45,8 +45,8 @@ class Fault(NamedTuple):
 
 
 WHILE_TRAINING = (
-    Fault("full", "while it trains", errno.ENOSPC),
-    Fault("full", "from its start", errno.ENOSPC),
+    Fault("full", "while it trains", errno.ENOSPC, name="/runs/failing/"),
+    Fault("full", "from its start", errno.ENOSPC, name="/runs/failing/"),
     Fault("full", "no room for weights", errno.ENOSPC, 0.7, "last.safetensors"),
     Fault("full", "no room for a state", errno.ENOSPC, 1.7, "last.ckpt"),
     Fault("write", "/resume/.last.ckpt.tmp", name="last.ckpt"),

@@ -21,7 +21,7 @@ from browser_parity import opened, same_tensors, spread
 
 from foveal.checkpoint.format import load_checkpoint
 from foveal.export.accuracy import MOST_DROP
-from foveal.export.parity import canvases, compare_runs, limits_of, lists_of
+from foveal.export.parity import Parity, canvases, compare_runs, limits_of, lists_of
 from foveal.metrics.agreement import TRAINED, Agreement, Found, compare_all
 from foveal.runtime.backends import accelerate
 from foveal.runtime.calibration import some_images
@@ -30,6 +30,8 @@ from foveal.runtime.sources import find_pictures
 from foveal.verbs.export import export
 
 PICTURES = 50
+BATCHES = {1, 3, 8}
+CANVASES = 2
 BACKENDS = ("torch", "onnxruntime", "openvino")
 FORMATS = {"onnx": "m.onnx", "openvino": "m.xml"}
 
@@ -85,11 +87,20 @@ def told(rows: list[Agreement]) -> tuple[bool, str]:
     return pairs > 0 and not different, text
 
 
+def everywhere(rows: list[Parity]) -> tuple[bool, str]:
+    """The same, of all pictures in batches of each size on both canvases."""
+    kept, text = told([row.agreement for row in rows])
+    sizes = {row.canvas for row in rows}
+    wanted = {(canvas, batch, PICTURES) for canvas in sizes for batch in BATCHES}
+    whole = len(sizes) == CANVASES and {(row.canvas, row.batch, row.pictures) for row in rows} == wanted
+    return kept and whole, text if whole else f"{text}, NOT ALL"
+
+
 def exported(place: Place, to: str, folder: Path) -> tuple[bool, str]:
     """An export through its gate."""
     result = export(place.model, to, place.work / FORMATS[to], pictures=folder, quiet=True)  # type: ignore[arg-type]
     assert result.gate is not None
-    return told([row.agreement for row in result.gate.parity])
+    return everywhere(result.gate.parity)
 
 
 def quantised(place: Place, to: str) -> tuple[bool, str]:
@@ -110,11 +121,11 @@ def backend(checkpoint: Path, name: str, folder: Path) -> tuple[bool, str]:
     plain = load_inference(loaded, checkpoint)
     other = accelerate(plain, name)
     limits = limits_of(model_of(loaded.header, checkpoint).postprocessor.params)
-    rows = []
+    rows = list[Parity]()
     for canvas in canvases(canvas_of(loaded.header)):
         images = list(some_images(find_pictures([str(folder)]), canvas, None, PICTURES))
-        rows += [row.agreement for row in compare_runs(plain, other, images, limits, TRAINED)]
-    return told(rows)
+        rows += compare_runs(plain, other, images, limits, TRAINED)
+    return everywhere(rows)
 
 
 @torch.inference_mode()

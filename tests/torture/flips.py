@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from forked import Done, forked, foveal, warm
-from frame import ENVIRONMENT, FOVEAL, Place, Verdict
+from forked import Done, forked, foveal, process, warm
+from frame import ENVIRONMENT, FOVEAL, Place, Verdict, error_lines
 from runs_of import LAST, digest, write_config
 
 from foveal.engine.saving import DAMAGED, PREVIOUS, load_resume_state
@@ -25,8 +25,8 @@ IN_STRUCTURE = 60
 CUTS = 60
 STRUCTURE = 30_000
 """Bytes of that part."""
-WHOLE_COMMANDS = 2
-"""Damaged files of each kind that every command is given as a process of its own."""
+AS_PROCESS = [first + turn for first in (0, FLIPS, FLIPS + IN_STRUCTURE) for turn in range(2)]
+"""Damaged files, two of each kind, that every command is given as a process of its own, too."""
 FALL_BACKS = 3
 STEPS = 24
 REFUSED = 4
@@ -111,8 +111,9 @@ def checkpoints(work: Path, whole: Path, chance: random.Random) -> Iterator[str]
             if names(folder) != before:
                 yield f"{name}, {what}: left {sorted(names(folder) - before)}"
                 folder = fresh(work, content)
-            if turn % FLIPS < WHOLE_COMMANDS:
-                yield from process(folder, words, f"{name}, {what}", "model.safetensors")
+            if turn in AS_PROCESS:
+                again = process([*FOVEAL, *words], folder)
+                yield from faults(f"{name}, {what}, as a process", again, "model.safetensors")
     print("checkpoints:", *(f"{count} x {text}" for text, count in kinds.most_common()), sep="\n   ")
 
 
@@ -124,8 +125,9 @@ def states(work: Path, whole: Path, chance: random.Random) -> Iterator[str]:
         folder = alone(work, whole, damaged)
         words = ("train", "--resume", str(folder))
         yield from faults(f"resume, {what}", forked(foveal(*words), work, 60), f"{folder}/{LAST}")
-        if turn % FLIPS < WHOLE_COMMANDS:
-            yield from process(work, words, f"resume, {what}", f"{folder}/{LAST}")
+        if turn in AS_PROCESS:
+            again = process([*FOVEAL, *words], work)
+            yield from faults(f"resume, {what}, as a process", again, f"{folder}/{LAST}")
         shutil.copy(whole / PREVIOUS, folder / PREVIOUS)
         said: list[str] = []
         step = load_resume_state(folder, said.append)["progress"]["step"]
@@ -145,11 +147,10 @@ def fallen_back(work: Path, whole: Path, chance: random.Random) -> tuple[int, li
         folder = alone(work, whole, bytes(flipped) if number else content[: chance.randrange(len(content))])
         for name in (PREVIOUS, "best.safetensors", "last.safetensors"):
             shutil.copy(whole / name, folder / name)
-        words = [*FOVEAL, "train", "--resume", str(folder)]
-        done = subprocess.run(words, cwd=work, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-        told = [line for line in done.stdout.splitlines() if "going on from resume/previous.ckpt" in line]
-        if done.returncode or len(told) != 1 or "Traceback" in done.stderr:
-            wrong.append(f"run {number}: exit code {done.returncode}, {told}: {done.stderr[-300:]}")
+        done = process([*FOVEAL, "train", "--resume", folder], work)
+        told = [line for line in done.text.splitlines() if "going on from resume/previous.ckpt" in line]
+        if done.code or len(told) != 1 or done.crashed:
+            wrong.append(f"run {number}: exit code {done.code}, {told}: {done.text[-300:]}")
         same += digest(folder) == digest(whole)
     return same, wrong
 
@@ -184,27 +185,11 @@ def faults(what: str, done: Done, file: str) -> Iterator[str]:
     """What is wrong with a refusal: one line, by name, exit code 4."""
     if done.crashed:
         yield f"{what}: {done.crashed}"
-    lines = refusals(done.text)
+    lines = error_lines(done.text)
     if done.code != REFUSED or len(lines) != 1 or not lines[0].startswith(f"foveal: {file}: "):
         yield f"{what}: exit code {done.code}, {lines or done.text[-200:]}"
 
 
-def process(folder: Path, words: tuple[str, ...], what: str, file: str) -> Iterator[str]:
-    """The same by a process of its own."""
-    done = subprocess.run(
-        [*FOVEAL, *words], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    lines = refusals(done.stderr)
-    if done.returncode != REFUSED or len(lines) != 1 or not lines[0].startswith(f"foveal: {file}: "):
-        yield f"{what}, as a process: exit code {done.returncode}, {done.stderr[-300:]}"
-
-
-def refusals(text: str) -> list[str]:
-    """Lines of errors; a warning about the settings is none."""
-    lines = [line for line in text.splitlines() if line.startswith("foveal: ")]
-    return [line for line in lines if not line.startswith("foveal: warning: ")]
-
-
 def reason(done: Done) -> str:
     """What was said of a file, without its name."""
-    return (refusals(done.text) or ["nothing"])[-1].rpartition("model.safetensors: ")[2]
+    return (error_lines(done.text) or ["nothing"])[-1].rpartition("model.safetensors: ")[2]

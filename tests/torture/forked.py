@@ -1,16 +1,18 @@
-"""A command of ours in a process that is forked: torch is imported once for thousands of them."""
+"""A command of ours in a fork, so that torch is imported once for thousands, or in a process of its own."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from frame import ENVIRONMENT
 from memory import resident
 from typer.main import get_command
 
@@ -84,6 +86,16 @@ def forked(work: Callable[[], object], folder: Path, seconds: float = 30) -> Don
     return Done(code, hung, took, max(0.0, usage.ru_maxrss / 1024 - before), text)
 
 
+def process(words: Sequence[object], folder: Path, **variables: str) -> Done:
+    """Any command in a process of its own; its memory is not looked at."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [*map(str, words)],
+        cwd=folder, env={**ENVIRONMENT, **variables}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return Done(done.returncode, False, time.monotonic() - began, 0, done.stdout + done.stderr)
+
+
 def foveal(*words: object) -> Callable[[], None]:
     """The command with these arguments."""
 
@@ -98,7 +110,7 @@ def foveal(*words: object) -> Callable[[], None]:
 
 def warm() -> None:
     """Import what the commands import, so that no fork has to."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "120"}
+    os.environ |= ENVIRONMENT
     import foveal.verbs.doctor
     import foveal.verbs.init
     import foveal.verbs.predict  # noqa: F401

@@ -56,20 +56,9 @@ def run(place: Place) -> Verdict:
     (place.work / "set.yaml").write_text(training(labels, 2))
     model = renamed(place)
     faults: list[str] = []
+    options = ("--format", "csv,jsonl", "--all", "--device", "cpu", "-o", "../found", "--no-pictures")
     for words in (
-        (
-            "predict",
-            model,
-            "*.png",
-            "--format",
-            "csv,jsonl",
-            "--all",
-            "--device",
-            "cpu",
-            "-o",
-            "../found",
-            "--no-pictures",
-        ),
+        ("predict", model, "*.png", *options),
         ("doctor", labels, "--csv", "../findings.csv", "--fix", "../fixed", "--merge-classes", "=1+1=-dog"),
         ("train", "../set.yaml", "-o", "../runs"),
     ):

@@ -31,3 +31,9 @@ class Verdict(NamedTuple):
     kept: bool
     found: str
     """The figures, as they stand in the table: one line."""
+
+
+def error_lines(text: str) -> list[str]:
+    """What a command has said as an error; a warning is none."""
+    lines = [line for line in text.splitlines() if line.startswith("foveal: ")]
+    return [line for line in lines if not line.startswith("foveal: warning: ")]

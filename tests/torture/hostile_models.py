@@ -9,25 +9,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from forked import Done, forked, foveal, warm
+from forked import COMMAND, Done, forked, foveal, warm
 from frame import ROOT, Place, Verdict
 from loaders import unsafe_calls
 from pickles import MALICIOUS, careless
 
 from foveal import verbs
+from foveal.engine.saving import LAST, PREVIOUS
 from foveal.runtime.sources import find_pictures
 
 USAGE, MODEL_FILE = 2, 4
+WITHOUT_MODEL = {"demo", "init"}
+"""Commands that are given none."""
 SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 EXPORTED = (".onnx", ".xml", ".pt2", ".bin")
 """What an exported file is called: the same pickles under these names, for what opens such files."""
-RUN_FILES = (
-    "best.safetensors",
-    "last.safetensors",
-    "bad_batch.pt",
-    "resume/last.ckpt",
-    "resume/previous.ckpt",
-)
+FOREIGN = (".pkl", ".pickle", ".h5")
+"""Names that only ``convert`` knows: the first two it opens as pickles, whatever torch would make of them."""
+RUN_FILES = ("best.safetensors", "last.safetensors", "bad_batch.pt", LAST, PREVIOUS)
 CONFIG = """\
 data:
   train: {format: shapes, pictures: 4, size: 64}
@@ -130,15 +129,17 @@ def checkpoints(place: Place) -> Verdict:
         content = make(marker)
         armed += _is_armed(content, place.work, marker)
         for way in ways(str(fixed / "labels.yaml"), picture):
-            names = SUFFIXES + (EXPORTED if way.exported else ())
+            names = SUFFIXES + EXPORTED * way.exported + FOREIGN * (way.words[0] == "convert")
             # What lies in a run's folder has names of its own.
             for suffix in names[:1] if "RUN" in way.words or not way.opens else names:
                 tried.append(_try(way, content, f"{make.__name__}{suffix}", place.work, marker))
     bad = [one for one in tried if not one.kept()]
+    untried = COMMAND[0].commands.keys() - {one.way.words[0] for one in tried} - WITHOUT_MODEL
     calls = unsafe_calls(ROOT / "src")
     for one in bad[:40]:
         print(one.done.code, " ".join(one.way.words), one.name, "|", one.done.text.strip()[-300:])
-    print(*calls, sep="\n", end="")
+    for line in (*calls, *(f"{name}: not tried" for name in untried)):
+        print(line)
     opened = [one for one in tried if one.way.opens]
     found = (
         f"{armed} of {len(MALICIOUS)} pickles do harm in a careless loader; {len(opened)} tries by "
@@ -146,7 +147,7 @@ def checkpoints(place: Place) -> Verdict:
         f"one line; {len(tried) - len(opened)} by what has no use for weights; "
         f"run: {sum(one.ran for one in tried)}; {len(calls)} unsafe calls in src"
     )
-    return Verdict(armed == len(MALICIOUS) and not bad and not calls, found)
+    return Verdict(armed == len(MALICIOUS) and not bad and not calls and not untried, found)
 
 
 def _is_armed(content: bytes, work: Path, marker: Path) -> bool:

@@ -60,13 +60,14 @@ def onnx_and_yaml(place: Place) -> Verdict:
         file.unlink()
     must = models + settings
     bad = [one for one in must if not one.refused] + [one for one in must + others if not _well(one)]
+    bad += [one for one in models if len(one.refused.splitlines()) > 1]
     for one in bad:
         print(
             f"{one.name}: {one.seconds:.2f} s, {one.done.megabytes:.0f} MB, {one.refused or one.done.text[-200:]}"
         )
     slowest, largest = max(must + others, key=_seconds), max(must + others, key=_megabytes)
     found = (
-        f"{sum(bool(one.refused) for one in must)} of {len(must)} refused in one line ({len(models)} model files, "
+        f"{sum(bool(one.refused) for one in must)} of {len(must)} refused ({len(models)} model files in one line, "
         f"{len(settings)} configurations); {len(others)} more readings of the YAML, as data.yaml and as a run's, "
         f"without effect; slowest reading {slowest.seconds:.2f} s ({slowest.name}), most memory "
         f"{largest.done.megabytes:.0f} MB ({largest.name}); code run: {int(marker.exists())}"

@@ -19,7 +19,8 @@ from attacks.addresses import listening
 from attacks.browser import Watched, chromium
 from attacks.hostile_set import CLASSES, FILES, write_set
 from attacks.server import serving
-from frame import ENVIRONMENT, FOVEAL, Place, Verdict
+from forked import process
+from frame import FOVEAL, Place, Verdict
 
 from foveal.diagnosis.report.plain import clean
 
@@ -91,11 +92,9 @@ def make(work: Path) -> Path:
 
 def command(work: Path, *words: object, code: int = 0) -> None:
     """A command of Foveal that must end as it should."""
-    done = subprocess.run(
-        [*FOVEAL, *map(str, words)], cwd=work, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    if done.returncode != code:
-        raise RuntimeError(f"foveal {words[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
+    done = process([*FOVEAL, *words], work)
+    if done.code != code:
+        raise RuntimeError(f"foveal {words[0]} ended with {done.code}: {done.text[-2000:]}")
 
 
 def file_page(browser: Any, file: Path, pages: list[Opened]) -> Watched:
@@ -154,12 +153,12 @@ def file_server(folder: Path) -> Iterator[str]:
         "--directory",
         str(folder),
     ]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
-        assert process.stdout is not None
-        found = PORT.search(process.stdout.readline())
+        assert server.stdout is not None
+        found = PORT.search(server.stdout.readline())
         assert found is not None
         yield f"http://127.0.0.1:{found[1]}/"
     finally:
-        process.kill()
-        process.wait()
+        server.kill()
+        server.wait()

@@ -76,32 +76,31 @@ def run(place: Place) -> Verdict:
     usual = undisturbed(place.work)
     kinds = [kind for kind, count in KINDS.items() for _ in range(count) if kind != "measuring"]
     chance.shuffle(kinds)
-    kills, inside, loaders = 0, 0, {}
+    kills, inside, loaders, saved = 0, 0, {}, 0
     for number, kind in enumerate([*kinds, "measuring"], start=1):
         life = Life(place.work, words(place.work))
         moment = wait(life, kind, usual, chance)
-        if life.process.poll() is not None:
-            return Verdict(False, f"ended by itself with {life.process.returncode} before kill {number}")
         life.kill()
+        if life.process.returncode != -signal.SIGKILL:
+            return Verdict(False, f"ended by itself with {life.process.returncode} before kill {number}")
         kills += 1
         loaders |= life.loaders
         left = [name for name in stray_files(life.run) if (life.run / name).stat().st_mtime_ns > life.began]
         inside += bool(left)
-        print(
-            f"kill {number:2}: {moment}, {where(life.run)}{f'; inside {left[0]}' if left else ''}", flush=True
-        )
+        before, saved = saved, steps_saved(life.run)
+        inner = (f"inside {name}" for name in left)
+        print(f"kill {number:2}: {moment}, step {saved} saved", *inner, sep="; ", flush=True)
+        if saved < before + (kind in ("working", "saving")):
+            return Verdict(False, f"not gone on with: step {saved} after kill {number}, {before} before")
     code = start(place.work, words(place.work)).wait()
     return judge(place.work, code, kills, inside, loaders)
 
 
 def undisturbed(work: Path) -> Undisturbed:
     """Run it whole, and look how long it takes."""
-    process, file, began = (
-        start(work, ["tiny.yaml", "--name", "undisturbed"]),
-        "runs/undisturbed",
-        time.monotonic(),
-    )
-    while process.poll() is None and not (work / file / LAST).exists():
+    began, file = time.monotonic(), work / "runs" / "undisturbed" / LAST
+    process = start(work, ["tiny.yaml", "--name", "undisturbed"])
+    while process.poll() is None and not file.exists():
         time.sleep(0.01)
     first = time.monotonic() - began
     if process.wait():
@@ -143,11 +142,6 @@ def wait(life: Life, kind: str, usual: Undisturbed, chance: random.Random) -> st
     return f"{kind}, after {seconds:.2f} s"
 
 
-def where(run: Path) -> str:
-    """Where the run can be taken up."""
-    return f"step {steps_saved(run)} saved"
-
-
 def judge(work: Path, code: int, kills: int, inside: int, loaders: dict[int, str]) -> Verdict:
     """Whether the killed run has come to what the undisturbed one has."""
     whole, killed = work / "runs" / "undisturbed", work / "runs" / "killed"
@@ -163,12 +157,12 @@ def judge(work: Path, code: int, kills: int, inside: int, loaders: dict[int, str
     other, stray = differing(whole, killed), stray_files(killed)
     folders = sorted(path.name for path in (work / "runs").iterdir())
     kept = sums[0] == sums[1] and not other and not stray and not alive and inside >= INSIDE
-    kept = kept and folders == ["killed", "undisturbed"]
+    kept = kept and bool(loaders) and folders == ["killed", "undisturbed"]
     print(f"SHA-256: {sums[0]} undisturbed, {sums[1]} killed")
     return Verdict(
         kept,
         f"{kills} SIGKILLs, {inside} of them inside a save: SHA-256 of model, optimiser and average "
         f"{'equal' if sums[0] == sums[1] else 'DIFFERENT'} ({sums[1][:12]}); "
         f"metrics, evaluation and weight files {'DIFFER: ' + ', '.join(other) if other else 'equal'}; "
-        f"{len(stray)} stray files, {len(alive)} loader processes left",
+        f"{len(stray)} stray files, {len(alive)} of {len(loaders)} loader processes left",
     )

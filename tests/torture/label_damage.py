@@ -92,22 +92,8 @@ def _tree(path: Path, content: bytes, chance: random.Random) -> None:
         path.write_bytes(b"".join(lines))
         return
     values: list[Any] = [
-        None,
-        True,
-        -1,
-        0,
-        1e400,
-        float("nan"),
-        10**30,
-        "",
-        "\ud800",
-        "a\0",
-        [],
-        {},
-        [[]],
-        {"id": 1},
-        "x" * 9999,
-    ]
+        None, True, -1, 0, 1e400, float("nan"), 10**30, "", "\ud800", "a\0", [], {}, [[]], {"id": 1}, "x" * 9999,
+    ]  # fmt: skip
     root = json.loads(content.decode("utf-8-sig"))
     for _ in range(chance.choice((1, 4, 15))):
         node = chance.choice(list(_nodes(root)) or [[0]])

@@ -50,7 +50,7 @@ def run(place: Place) -> Verdict:
     planted = 0
     for number in range(COUNT):
         folder = place.work / f"set{number:04}"
-        count = chance.choice((0, 1, 2, 4, 8)) if number % 2 else 0
+        count = chance.choice((1, 2, 4, 8)) if number % 2 else 0
         case = plant(list(SETS)[number // 2 % len(SETS)], folder, made, count, chance)
         what = "planted" if number % 2 else damage(case, chance)
         planted += len(case.places)

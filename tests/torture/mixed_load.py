@@ -74,14 +74,13 @@ def verdict(
     first, last = (median(one.memory for one in part) for part in (warm[:third], warm[-third:]))
     slope = linear_regression([one.second for one in warm], [one.memory for one in warm]).slope * 3600
     broken = {pair: n for pair, n in mixture.answers.items() if pair[1] not in PROMISED[pair[0]]}
-    unasked = set(PROMISED) - {kind for kind, _ in mixture.answers}
+    unasked = set(PROMISED) - {kind for kind, status in mixture.answers if status != 503}
     kept = (
         last < first * (1 + LEVEL)
         and (after.handles, after.processes) == (before.handles, before.processes)
         and after.threads <= before.threads
         and not broken
         and not unasked
-        and mixture.answers["good picture", 200] > 0
         and mixture.mixed_up == 0
         and mixture.kills > 0
         and health == (200, 200)

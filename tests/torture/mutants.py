@@ -25,7 +25,6 @@ class Mutant(NamedTuple):
     """One damaged file."""
 
     name: str
-    kind: str
     content: bytes
 
 
@@ -49,7 +48,7 @@ def mutants(sources: Sequence[Path], count: int, seed: int) -> Iterator[Mutant]:
         suffix = EXTENSIONS[format]
         if kind == "suffix":
             suffix = chance.choice([other for other in EXTENSIONS.values() if other != suffix])
-        yield Mutant(f"{number:05}_{format.lower()}_{kind}{suffix}", kind, content)
+        yield Mutant(f"{number:05}_{format.lower()}_{kind}{suffix}", content)
 
 
 # ---------------------------------------------------------------- damage

@@ -1,52 +1,31 @@
 """R5 whole: losses and gradients that are not finite, put into ``foveal train`` from outside, and replayed.
 
-The hook spoils what the criterion gives at the steps that are asked for, in one of a step's micro-batches, and
-looks at every weight after every step. In a replay it spoils the same boxes again, and no others: so a replay that
-finds the fault was given the batch that had it. One run has no hook: its rate is such that it overflows by itself.
+The hook (``spoiling.py``) spoils what the criterion gives at the steps that are asked for, in one of a step's
+micro-batches, and looks at every weight after every step: a spoilt step has to leave them as they were, any other
+has to change them. In a replay it spoils the same boxes again, and no others: so a replay that finds the fault was
+given the batch that had it. One run has no hook: its rate is such that it overflows by itself.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
-from forked import Done, forked, foveal, warm
-from frame import ENVIRONMENT, Place, Verdict
+import spoiling
+from forked import Done, forked, foveal, process, warm
+from frame import Place, Verdict, error_lines
 from runs_of import LAST, write_config
+from spoiling import ALONE, HOOK, IN_A_ROW, LOG, Case, finite, spoil
 
 from foveal.checkpoint.format import load_checkpoint
 from foveal.engine.saving import load_sealed
 from foveal.errors import DivergedError
 
-ALONE = (7, 8)
-IN_A_ROW = tuple(range(12, 22))
-"""Steps that are spoilt, the first being 1."""
-HOOK = "FOVEAL_TORTURE_SPOIL"
-LOG = "spoilt.jsonl"
 RATE = "training.optimizer={name: sgd, lr_per_16: 1.0e+25}"
-
-
-class Case(NamedTuple):
-    """One run."""
-
-    kind: str
-    """nan or inf: the loss; gradient: infinite where the loss is finite."""
-    precision: str
-    accumulate: int
-    micro: int
-    """Which micro-batch of a step is spoilt, from 0."""
-
-    def __str__(self) -> str:
-        return f"{self.kind} in {self.precision}, micro-batch {self.micro + 1} of {self.accumulate}"
 
 
 CASES = [
@@ -85,9 +64,6 @@ def run(place: Place) -> Verdict:
     )
 
 
-# ---------------------------------------------------------------- what is looked at
-
-
 def judge(case: Case, folder: Path, start: Callable[..., Done]) -> Iterator[str]:
     """What is not as promised of one run and its replay."""
     changes = [
@@ -102,6 +78,9 @@ def judge(case: Case, folder: Path, start: Callable[..., Done]) -> Iterator[str]
         yield f"spoilt at steps {steps}"
     if bad := [row["step"] for row in rows if not row["finite"]]:
         yield f"weights not finite after steps {bad}"
+    after = {row["step"]: row["weights"] for row in rows}  # of a step's micro-batches, after the last
+    if odd := [step for step in after if step > 1 and (after[step] != after[step - 1]) == (step in steps)]:
+        yield f"steps {odd}: left out though sound, or taken though spoilt"
     run_folder = folder / "runs" / "tiny"
     yield from ending(done, run_folder, [row for row in rows if row["spoilt"]][-1]["pictures"])
     said = [json.loads(line)["message"] for line in (run_folder / "health.jsonl").read_text().splitlines()]
@@ -110,7 +89,7 @@ def judge(case: Case, folder: Path, start: Callable[..., Done]) -> Iterator[str]
     if counts != [("1", "1"), ("2", "2"), *((str(n), str(n + 2)) for n in range(1, 10))]:
         yield f"counted {counts}"
     tensor = "loss " if case.kind != "gradient" else "gradient of"
-    yield from replayed(done, run_folder, folder, lambda *words: start(folder, case, *words), tensor)
+    yield from replayed(done, run_folder, lambda *words: start(folder, case, *words), tensor)
 
 
 def by_itself(folder: Path) -> Iterator[str]:
@@ -124,13 +103,13 @@ def by_itself(folder: Path) -> Iterator[str]:
     done = start("train", "tiny.yaml", *changes, norm)
     run_folder = folder / "runs" / "tiny"
     yield from ending(done, run_folder, None)
-    yield from replayed(done, run_folder, folder, start, "output of ")
+    yield from replayed(done, run_folder, start, "output of ")
 
 
 def ending(done: Done, run_folder: Path, pictures: list[int] | None) -> Iterator[str]:
     """Exit code, line and files. pictures: that must be named, as ids and files; None: whatever is saved."""
-    lines = error_lines(done)
-    if done.code != DivergedError.exit_code or len(lines) != 1:
+    lines = error_lines(done.text)
+    if done.code != DivergedError.exit_code or len(lines) != 1 or done.crashed:
         yield f"exit code {done.code}: {lines or done.text[-300:]}"
     saved = load_sealed(run_folder / "bad_batch.pt")
     if pictures is not None and saved["batch"]["image_ids"] != pictures:
@@ -150,9 +129,7 @@ def ending(done: Done, run_folder: Path, pictures: list[int] | None) -> Iterator
     )
 
 
-def replayed(
-    done: Done, run_folder: Path, folder: Path, start: Callable[..., Done], tensor: str
-) -> Iterator[str]:
+def replayed(done: Done, run_folder: Path, start: Callable[..., Done], tensor: str) -> Iterator[str]:
     """Do what the message tells. tensor: how the name of the first bad one must begin."""
     told = re.search(r"foveal (train --replay \S+) does the step again", done.text)
     if told is None:
@@ -167,28 +144,6 @@ def replayed(
             yield f"replay does not name picture {picture}"
 
 
-def error_lines(done: Done) -> list[str]:
-    """What it says as an error."""
-    lines = [line for line in done.text.splitlines() if line.startswith("foveal: ")]
-    if done.crashed:
-        lines.append(done.crashed)
-    return [line for line in lines if not line.startswith("foveal: warning: ")]
-
-
-def finite(value: Any) -> bool:
-    """All numbers in it, at every depth."""
-    if isinstance(value, torch.Tensor):
-        return bool(value.isfinite().all())
-    if isinstance(value, dict):
-        return all(map(finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-# ---------------------------------------------------------------- the hook
-
-
 def as_fork(folder: Path, case: Case, *words: str) -> Done:
     """The command with the hook in it, in a fork."""
 
@@ -201,80 +156,4 @@ def as_fork(folder: Path, case: Case, *words: str) -> Done:
 
 def as_process(folder: Path, case: Case, *words: str) -> Done:
     """The same as a process of its own."""
-    environment = {**ENVIRONMENT, HOOK: json.dumps(case)}
-    done = subprocess.run(
-        [sys.executable, __file__, *words],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return Done(done.returncode, False, 0, 0, done.stdout + done.stderr)
-
-
-def spoil(case: Case) -> None:
-    """Put the hook in place, in this process, whose folder gets the log."""
-    from foveal.engine.module import TrainingModule
-    from foveal.verbs import replay, train
-
-    log = Path(LOG)
-    rows = map(json.loads, log.read_text().splitlines() if log.is_file() else ())
-    before = {row["boxes"] for row in rows}
-    training_step, build = TrainingModule.training_step, train.build_criterion
-
-    def step(self: TrainingModule, batch: Any, index: int) -> None:
-        number, at = self.run_progress.step + 1, self.run_progress.batch % case.accumulate
-        spoilt = number in (*ALONE, *IN_A_ROW) and at == case.micro
-        row = {"step": number, "spoilt": spoilt, "boxes": "", "pictures": list(batch.image_ids)}
-        if spoilt:
-            row["boxes"] = digest(batch.targets)
-            before.add(row["boxes"])
-        try:
-            training_step(self, batch, index)
-        finally:
-            weights = [self.model.state_dict(), self.average.state_dict() if self.average else {}]
-            with log.open("a") as file:
-                file.write(json.dumps({**row, "finite": finite(weights)}) + "\n")
-
-    def criterion(*words: Any) -> Any:
-        plain = build(*words)
-        forward = plain.forward
-
-        def spoilt(outputs: Any, targets: Any) -> Any:
-            found = forward(outputs, targets)
-            if digest(targets) not in before:
-                return found
-            name = next(iter(found.losses))
-            return found._replace(
-                losses={**found.losses, name: spoilt_loss(case.kind, found.losses[name], outputs)}
-            )
-
-        plain.forward = spoilt
-        return plain
-
-    TrainingModule.training_step = step  # type: ignore[method-assign]
-    train.build_criterion = replay.build_criterion = criterion
-
-
-def spoilt_loss(kind: str, loss: Any, outputs: Any) -> Any:
-    """The loss as it is to be."""
-    if kind == "gradient":  # the root's derivative at 0
-        logits = outputs.cls_logits[0].float()
-        return loss + (logits - logits.detach()).sqrt().sum()
-    return loss * float(kind)
-
-
-def digest(targets: Any) -> str:
-    """Of the boxes and labels of a batch."""
-    total = hashlib.sha256()
-    for target in targets:
-        total.update(target.boxes.cpu().numpy().tobytes() + target.labels.cpu().numpy().tobytes())
-    return total.hexdigest()
-
-
-if __name__ == "__main__":
-    from foveal.cli import main
-
-    spoil(Case(*json.loads(os.environ[HOOK])))
-    main()
+    return process([sys.executable, spoiling.__file__, *words], folder, **{HOOK: json.dumps(case)})

@@ -1,8 +1,9 @@
 """S10: paths that lead outside, in data sets, predictions and archives: nothing outside is read or written.
 
-Each case has a folder of data (``inside``), one that is none of its business (``secret``) and one for what is
-written (``out``). Python tells of every file, folder and socket that a command opens; what libraries do by
-themselves is seen by the SHA-256 of every file before and after, and by a word that must not come out.
+Each case has a folder of data (``inside``), one that is none of its business (``secret``), one for what is written
+(``out``) and one for temporary files. Python tells of every file, folder and socket that a command opens; what
+libraries do by themselves is seen by the SHA-256 of every file before and after, and by a word that must not come
+out.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ def watched(work: Callable[[], object], box: Box) -> Callable[[], None]:
     """The same, with every file, folder and socket written down in ``events.json``."""
 
     def with_events() -> None:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(box.temporary)
         events: list[list[Any]] = []
 
         def hook(event: str, values: tuple[Any, ...]) -> None:
@@ -148,10 +150,9 @@ def judge(box: Box, done: Done, says: str, reads: bool) -> Iterator[str]:
 
 
 def may_write(path: str, box: Box) -> bool:
-    """In ``out``, on a device, and where temporary files go."""
-    if any(is_below(path, folder) for folder in (box.out, Path("/dev"), box.root / "events.json")):
-        return True
-    return is_below(path, Path(tempfile.gettempdir()).resolve()) and not is_below(path, box.root)
+    """In ``out``, on a device, and where temporary files go, which is a folder of the box, too."""
+    places = (box.out, box.temporary, Path("/dev"), box.root / "events.json")
+    return any(is_below(path, folder) for folder in places)
 
 
 def is_below(path: str, folder: Path) -> bool:

@@ -38,7 +38,8 @@ class Box:
     def __init__(self, root: Path, model: Path, pictures: Path) -> None:
         self.root, self.model = root.resolve(), model
         self.inside, self.secret, self.out = (self.root / name for name in ("inside", "secret", "out"))
-        for folder in (self.inside, self.secret, self.out):
+        self.temporary = self.root / "temporary"
+        for folder in (self.inside, self.secret, self.out, self.temporary):
             folder.mkdir(parents=True)
         sound = sorted(path for path in pictures.iterdir() if path.suffix.lower() in (".png", ".jpg"))
         for number, path in enumerate(

@@ -168,7 +168,7 @@ def _csv(*names: str) -> Callable[[Box], list[Step]]:
     def make(box: Box) -> list[Step]:
         wanted = [name.format(secret=box.secret) for name in names]
         (box.inside / "labels.csv").write_text(box.csv_text(["a.png", *wanted]))
-        return box.look()
+        return box.look(says="secret.png")
 
     return make
 
@@ -223,8 +223,8 @@ LABELS: dict[str, Callable[[Box], list[Step]]] = {
     "voc split lines": _voc_split_lines,
     "voc linked split": _voc_linked_split,
     "voc linked pictures": _voc_linked_pictures,
-    "yolo part up": _yolo("train: ../secret"),
-    "yolo path absolute": _yolo("path: {secret}\ntrain: ."),
+    "yolo part up": _yolo("train: ../secret", says="'../secret' was not found"),
+    "yolo path absolute": _yolo("path: {secret}\ntrain: .", says="secret lies outside"),
     "yolo list lines": _yolo("train: list.txt", says=SECRET),
     "yolo linked labels": _yolo_linked("labels", "."),
     "yolo linked label file": _yolo_linked("labels/b.txt", "secret.txt"),

@@ -14,8 +14,6 @@ from outside_box import SECRET, Box, Step
 from foveal.checkpoint.format import load_checkpoint, save_checkpoint
 from foveal.types import ClassNames
 
-# ---------------------------------------------------------------- predictions, models, archives
-
 
 def _predict_names(box: Box) -> list[Step]:
     for name in (
@@ -65,7 +63,9 @@ def _class_names(box: Box) -> list[Step]:
     """A model whose classes are called as paths."""
     header, state = load_checkpoint(box.model)
     old = header.classes
-    names = tuple(f"../../secret/{name}" if n % 2 else f"/tmp/{name}" for n, name in enumerate(old.names))
+    names = tuple(
+        f"../../secret/{name}" if n % 2 else f"{box.root}/{name}" for n, name in enumerate(old.names)
+    )
     thresholds = (
         dict(zip(names, header.thresholds.values(), strict=False)) if header.thresholds else header.thresholds
     )
@@ -82,13 +82,8 @@ def _archive(name: str, *words: str) -> Callable[[Box], list[Step]]:
     def make(box: Box) -> list[Step]:
         (box.inside / "config.yaml").write_text("{}\n")
         with zipfile.ZipFile(box.inside / name, "w") as archive:
-            for member in (
-                "../secret/new",
-                "../../new",
-                "/tmp/foveal_new",
-                "archive/data.pkl",
-                "archive/version",
-            ):
+            outside = ("../secret/new", "../../new", f"{box.root}/new")
+            for member in (*outside, "archive/data.pkl", "archive/version"):
                 archive.writestr(member, "3\n")
         filled = [
             word.format(file=box.inside / name, picture=box.inside / "a.png", run=box.inside)

@@ -66,40 +66,10 @@ def run(place: Place) -> Verdict:
     if growth >= MEGABYTES:
         faults.append(f"loader: {growth:.0f} MB more")
 
-    journal = place.work / "found" / "detections.jsonl"
-    words = [
-        "predict",
-        place.model,
-        folder,
-        "--no-pictures",
-        "--format",
-        "jsonl",
-        "--device",
-        "cpu",
-        "-o",
-        "found",
-    ]
-    predict = watch([*FOVEAL, *map(str, words)], place.work, journal)
-    entries = [json.loads(line) for line in journal.read_text().splitlines()]
-    named = {Path(entry["file"]).name for entry in entries if entry["status"] == "error"}
-    faults += judged("predict", predict, named, bad)
-    faults += judged("predict's rows", predict, {Path(entry["file"]).name for entry in entries}, set(sums))
-    faults += judged("predict's lines", predict, names_in(*filter(_is_error, predict.text.splitlines())), bad)
+    predict, more = predicted(place, folder, set(sums), bad)
+    doctor, headers, others = examined(place, folder, list(sums), bad)
     longest["predict"] = predict.longest
-
-    labels = write_labels(place.work / "labels.json", folder, list(sums))
-    doctor = watch([*FOVEAL, "doctor", str(labels), "--json", "report.json"], place.work, None, code=3)
-    findings = json.loads((place.work / "report.json").read_text())["findings"]
-    told = [
-        " ".join(found.values())
-        for found in findings
-        if found["rule"] in ("unreadable_picture", "broken_picture")
-    ]
-    faults += judged("doctor", doctor, names_in(*told), bad)
-    headers = names_in(
-        *(" ".join(found.values()) for found in findings if found["rule"] == "unreadable_picture")
-    )
-    faults += strict(place, folder, bad, headers)
+    faults += [*more, *others, *strict(place, folder, bad, headers)]
 
     changed = [name for name, value in sums.items() if digest(folder / name) != value]
     faults += [f"{name}: rewritten" for name in changed]
@@ -108,13 +78,39 @@ def run(place: Place) -> Verdict:
     processes = [decoder, loader, predict, doctor]
     print("\n".join(faults[:50]))
     return Verdict(
-        not faults,
+        not faults and 0 < len(bad) < COUNT,
         f"{COUNT:,} pictures, {len(bad):,} unreadable, each named by decoder, loader, predict and doctor; "
         f"{sum(one.code < 0 for one in processes)} signals; longest {max(longest.values()):.2f} s; decoder "
         f"{most:.0f} MB resident in all, loader {growth:.0f} MB more than "
         f"the {rows[0]['resident']:.0f} of torch; {len(changed)} rewritten; --strict exits with 3; "
         f"{len(faults)} faults",
     )
+
+
+def predicted(place: Place, folder: Path, names: set[str], bad: set[str]) -> tuple[Ended, list[str]]:
+    """Predict at all of them: its end, and its faults."""
+    journal = place.work / "found" / "detections.jsonl"
+    options = ["--no-pictures", "--format", "jsonl", "--device", "cpu", "-o", "found"]
+    ended = watch([*FOVEAL, "predict", str(place.model), str(folder), *options], place.work, journal)
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    errors = {Path(entry["file"]).name for entry in entries if entry["status"] == "error"}
+    faults = judged("predict", ended, errors, bad)
+    faults += judged("predict's rows", ended, {Path(entry["file"]).name for entry in entries}, names)
+    return ended, faults + judged("predict's lines", ended, error_names(ended), bad)
+
+
+def examined(
+    place: Place, folder: Path, names: list[str], bad: set[str]
+) -> tuple[Ended, set[str], list[str]]:
+    """The doctor at all of them: its end, those of the bad that it knows by their headers, and its faults."""
+    labels = write_labels(place.work / "labels.json", folder, names)
+    ended = watch([*FOVEAL, "doctor", str(labels), "--json", "report.json"], place.work, None, code=3)
+    findings = json.loads((place.work / "report.json").read_text())["findings"]
+    by_header, by_pixels = (
+        names_in(*(" ".join(found.values()) for found in findings if found["rule"] == rule))
+        for rule in ("unreadable_picture", "broken_picture")
+    )
+    return ended, by_header, judged("doctor", ended, by_header | by_pixels, bad, code=3)
 
 
 def write(folder: Path, sound: list[Path], count: int, seed: int) -> dict[str, str]:
@@ -129,17 +125,17 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def judged(who: str, ended: Ended, found: set[str], wanted: set[str]) -> list[str]:
+def judged(who: str, ended: Ended, found: set[str], wanted: set[str], code: int = 0) -> list[str]:
     """What is wrong with an end, and with what was named."""
-    faults = [f"{who}: ended by signal {-ended.code}"] if ended.code < 0 else []
+    faults = [f"{who}: exit code {ended.code}"] if ended.code != code else []
     faults += [f"{who}: a traceback"] if "Traceback (most recent" in ended.text else []
     faults += [f"{who}: {name} is not named" for name in sorted(wanted - found)]
     return faults + [f"{who}: {name} is named" for name in sorted(found - wanted)]
 
 
-def _is_error(line: str) -> bool:
-    """Whether predict says of a picture that it cannot be read; of a huge one it says that it was made smaller."""
-    return "where small objects matter" not in line
+def error_names(ended: Ended) -> set[str]:
+    """Those of which predict says that they cannot be read; of a huge one it says that it was made smaller."""
+    return names_in(*(line for line in ended.text.splitlines() if "where small objects matter" not in line))
 
 
 def names_in(*texts: str) -> set[str]:
@@ -162,28 +158,17 @@ def strict(place: Place, folder: Path, bad: set[str], headers: set[str]) -> list
     for change, code in (("data.strict=false", 0), ("data.strict=true", 3)):
         words = ["train", "few.yaml", change, "--name", change]
         ended = watch([*FOVEAL, *words], place.work, None, code)
-        if ended.code != code or "Traceback" in ended.text or not names_in(ended.text) <= bad:
+        named = names_in(ended.text)
+        if ended.code != code or "Traceback" in ended.text or not named or not named <= bad:
             faults.append(f"train {change}: exit code {ended.code}: {ended.text[-500:]}")
         if code == 0:
-            faults += judged(
-                "train", ended, names_in(ended.text) - headers, bad.intersection(names) - headers
-            )
+            faults += judged("train", ended, named - headers, bad.intersection(names) - headers)
             counted = set(re.findall(r"([\d,]+) unreadable pictures", ended.text))
             if counted != {f"{len(headers.intersection(names)):,}"}:
                 faults.append(f"train: counts {counted} headers of {len(headers.intersection(names))}")
-    words = [
-        "predict",
-        str(place.model),
-        str(few),
-        "--strict",
-        "--no-pictures",
-        "--device",
-        "cpu",
-        "-o",
-        "some",
-    ]
-    ended = watch([*FOVEAL, *words], place.work, None, 3)
-    return faults + ([f"predict --strict: exit code {ended.code}"] if ended.code != 3 else [])
+    words = ["predict", place.model, few, "--strict", "--no-pictures", "--device", "cpu", "-o", "some"]
+    ended = watch([*FOVEAL, *map(str, words)], place.work, None, 3)
+    return faults + judged("predict --strict", ended, error_names(ended), bad.intersection(names), code=3)
 
 
 # ---------------------------------------------------------------- processes

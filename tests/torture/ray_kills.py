@@ -50,8 +50,10 @@ def run(place: Place) -> Verdict:
     names = [Path(str(row["file"])).name for row in rows]
     wrong = {name for name, row in zip(names, rows, strict=True) if row["status"] == "error"}
     same = as_here(rows, names, sources, place.model)
+
     kept = running.returncode == 0 and killed == KILLS and wrong == damaged and same == PICTURES - DAMAGED
     kept = kept and len(rows) == len(set(names)) == PICTURES
+    kept = kept and any(row.get("detections") for row in rows)  # nothing would be as nothing is
     if not kept:
         print(said)
     found = (

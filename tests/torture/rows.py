@@ -150,7 +150,10 @@ ROWS: dict[str, Row] = {
         "doubles, 10 errors, 490 as locally",
         "ray_kills:run",
         40,
-        ("cluster/test_job.py::test_a_worker_is_killed_and_every_picture_comes_once",),
+        (
+            "cluster/test_job.py::test_a_worker_is_killed_and_every_picture_comes_once",
+            "cluster/test_job.py::test_the_watchdog",
+        ),
     ),
     "S1": Row(
         "overload",
@@ -297,10 +300,13 @@ ROWS: dict[str, Row] = {
     ),
     "S15": Row(
         "Ray open to others",
-        "listens on this machine alone, no dashboard page, nothing reported to its makers",
+        "listens on this machine alone, no dashboard, nothing reported to its makers",
         "ray_sockets:run",
         10,
-        ("cluster/test_job.py::test_rays_word_for_this_machine_opens_no_door_either",),
+        (
+            "cluster/test_job.py::test_rays_word_for_this_machine_opens_no_door_either",
+            "cluster/test_job.py::test_a_worker_is_killed_and_every_picture_comes_once",
+        ),
     ),
     "S16": Row(
         "no network",

@@ -6,13 +6,14 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from foveal.checkpoint.format import load_checkpoint
-from foveal.engine.saving import LAST, DamagedError, load_sealed
+from foveal.engine.saving import LAST, PREVIOUS, DamagedError, load_sealed
 
 CONFIG = """\
 data:
@@ -46,11 +47,11 @@ def write_config(folder: Path, steps: int) -> str:
 
 def progress(run: Path) -> dict[str, Any]:
     """Where the newest saved state stands; empty before there is one."""
-    try:
-        found: dict[str, Any] = load_sealed(run / LAST)["progress"]
-        return found
-    except DamagedError:  # there is none yet
-        return {}
+    for name in (LAST, PREVIOUS):  # between a save's two renames there is no last one
+        with suppress(DamagedError):
+            found: dict[str, Any] = load_sealed(run / name)["progress"]
+            return found
+    return {}
 
 
 def steps_saved(run: Path) -> int:

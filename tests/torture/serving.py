@@ -19,7 +19,7 @@ from frame import Place, Verdict
 IN_FLIGHT = 50
 """Requests that a stopping server finishes; its queue must hold them."""
 DEADLINE = 15.0
-"""Seconds that a slow request has."""
+"""Seconds that a slow request has; its client sees the end up to three later on a loaded machine."""
 
 
 def overload(place: Place) -> Verdict:
@@ -60,6 +60,7 @@ def slow_clients(place: Place) -> Verdict:
     ends = f["ends of slow requests"]
     kept = (
         f["ratio"] < 2
+        and f["refused beside"] == 0
         and ends.get(408, 0) >= 100
         and set(ends) <= {408, 503}
         and f["longest slow request s"] < DEADLINE + 3
@@ -68,8 +69,9 @@ def slow_clients(place: Place) -> Verdict:
     said = ", ".join(f"{count} with {status}" for status, count in sorted(ends.items()))
     return Verdict(
         kept,
-        f"slow requests ended: {said}, after {f['longest slow request s']} s at most; p99 of 50 requests "
-        f"{f['p99 alone s']} s alone, {f['p99 beside s']} s beside them; {f['growth MB']} MB more",
+        f"slow requests ended: {said}, after {f['longest slow request s']} s at most; p99 of {f['asked'][0]} "
+        f"requests {f['p99 alone s']} s alone, of {f['asked'][1]} beside them {f['p99 beside s']} s, "
+        f"{f['refused beside']} refused; {f['growth MB']} MB more",
     )
 
 
@@ -137,7 +139,7 @@ def addresses(place: Place) -> Verdict:
     """S7: addresses of others wherever a picture could be."""
     with serving(place) as (server, _):
         f = figures(addresses_of_others(server))
-    kept = f["calls"] == 0 and not f["outgoing"]
+    kept = f["calls"] == 0 and not f["outgoing"] and all(f["statuses"])  # 0: no answer
     return Verdict(
         kept,
         f"{len(f['statuses'])} requests with addresses in them: {f['calls']} calls, "

@@ -11,14 +11,13 @@ import random
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from frame import ENVIRONMENT, FOVEAL, Place, Verdict
+from frame import ENVIRONMENT, FOVEAL, Place, Verdict, error_lines
 from kills import Life, Undisturbed, undisturbed, wait, words
 from runs_of import children, differing, digest, progress, steps_saved, stray_files, write_config
 
@@ -49,8 +48,7 @@ class Stop(NamedTuple):
 
     def faults(self, number: int) -> Iterator[str]:
         """What is not as promised: one line, the code, in time."""
-        lines = [line for line in self.text.splitlines() if line.startswith("foveal: ")]
-        lines = [line for line in lines if not line.startswith("foveal: warning: ")]
+        lines = error_lines(self.text)
         if self.code != 128 + number:
             yield f"exit code {self.code}: {self.text[-300:]}"
         if self.seconds > LIMIT:
@@ -62,18 +60,18 @@ class Stop(NamedTuple):
 class Command(Life):
     """A command in a process group of its own, so that Ctrl-C can be sent to it alone."""
 
-    def __init__(self, work: Path, arguments: list[str], log: Path) -> None:
-        if (
-            signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-        ):  # started in the background: children would be deaf
+    def __init__(self, work: Path, arguments: list[str], log: Path, **variables: str) -> None:
+        # Started in the background, children would be deaf to it.
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self.run = work / "runs" / "killed"
         self.began = time.time_ns()
         self.log, self._from = log, log.stat().st_size if log.exists() else 0
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [*FOVEAL, *arguments], cwd=work, stdout=file, stderr=file, env=ENVIRONMENT, process_group=0
-            )
+                [*FOVEAL, *arguments],
+                cwd=work, stdout=file, stderr=file, env={**ENVIRONMENT, **variables}, process_group=0,
+            )  # fmt: skip
 
     def listens(self) -> bool:
         """Wait until it has a handler for SIGTERM; False where it ends before."""
@@ -112,10 +110,8 @@ def run(place: Place) -> Verdict:
     """Ten signals against none, and those to other commands."""
     chance = random.Random(place.seed)
     write_config(place.work, STEPS)
-    config = place.work / "tiny.yaml"
-    config.write_text(
-        config.read_text().replace("pictures: 10", "pictures: 60")
-    )  # to have time in validation
+    config = place.work / "tiny.yaml"  # with more pictures, to have time in validation
+    config.write_text(config.read_text().replace("pictures: 10", "pictures: 60"))
     usual = undisturbed(place.work)
     stops, wrong, validating, slowest = stopped_training(place.work, usual, chance)
     others, faults = other_commands(place, chance)
@@ -142,34 +138,30 @@ def stopped_training(
     """Signals that were sent, what was wrong, how many came in a validation, seconds of the slowest end."""
     kinds = [kind for kind, count in KINDS.items() for _ in range(count) if kind != "measuring"]
     chance.shuffle(kinds)
-    wrong, validating, slowest = [], 0, 0.0
+    wrong, validating, slowest, saved = [], 0, 0.0, 0
     for count, kind in enumerate([*kinds, "measuring"], start=1):
         life = Command(work, ["train", *words(work)], work / "train.log")
         life.listens()
-        number = (
-            signal.SIGINT if kind == "twice" or (count % 2 and kind != "every process") else signal.SIGTERM
-        )
+        interrupt = kind == "twice" or (count % 2 and kind != "every process")
+        number = signal.SIGINT if interrupt else signal.SIGTERM
         moment = at(life, kind, usual, chance)
         if life.process.poll() is not None:
-            return (
-                count,
-                [*wrong, f"{kind}: ended by itself with {life.process.returncode}"],
-                validating,
-                slowest,
-            )
+            wrong.append(f"{kind}: ended by itself with {life.process.returncode}")
+            return count, wrong, validating, slowest
         end = life.stop(number, kind == "every process", chance.uniform(0, 0.3) if kind == "twice" else None)
         found = [f"signal {count}, {moment}: {fault}" for fault in end.faults(number)]
         # What comes while it trains must lose nothing; a second Ctrl-C gives up what the first would have saved.
-        if kind in ("working", "validating", "saving", "every process") and "nothing lost" not in end.text:
+        at_work = kind in ("working", "validating", "saving", "every process")
+        if at_work and "nothing lost" not in end.text:
             found.append(f"signal {count}, {moment}: {end.text[-200:]}")
+        before, saved = saved, steps_saved(life.run)
+        if saved < before + at_work:
+            found.append(f"signal {count}, {moment}: step {saved} saved, {before} before")
         validating += bool(progress(life.run).get("validation_due"))
         slowest = max(slowest, end.seconds)
         wrong += found
-        print(
-            f"signal {count:2}: {number.name} {moment}, {end.code} after {end.seconds:.1f} s, step "
-            f"{steps_saved(life.run)} saved",
-            flush=True,
-        )
+        took = f"{end.code} after {end.seconds:.1f} s"
+        print(f"signal {count:2}: {number.name} {moment}, {took}, step {saved} saved", flush=True)
     code = Command(work, ["train", *words(work)], work / "train.log").process.wait()
     return count, [*wrong, *([f"the last --resume ends with {code}"] if code else [])], validating, slowest
 
@@ -228,11 +220,7 @@ def stop_command(
     """Start one command, stop it, and look at what it leaves. at_work: from then on; None: at any moment."""
     temporary.mkdir(exist_ok=True)
     before = {path.name for path in work.iterdir()}
-    ENVIRONMENT["TMPDIR"] = str(temporary)
-    try:
-        life = Command(work, arguments, work.parent / "others.log")
-    finally:
-        ENVIRONMENT["TMPDIR"] = tempfile.gettempdir()
+    life = Command(work, arguments, work.parent / "others.log", TMPDIR=str(temporary))
     life.listens()
     if at_work is not None:
         life.until(at_work)

@@ -32,10 +32,10 @@ def run(place: Place) -> Verdict:
     loose = [f"{name} {one.version}" for name, one in here.items() if (name, one.version) not in pins]
     loose = [line for line in loose if line.split()[0] not in TOOLS]
     files, changed = 0, []
-    for one in here.values():
+    for name, one in here.items():
         count, others = changed_files(one)
         files += count
-        changed += others
+        changed += others if count else [f"{name} has no list of its files"]
     for line in [*loose, *changed]:
         print(line)
     found = f"tests: {tests.stdout.splitlines()[-1].strip('= ')}; {len(pins)} pins, {licences} licences; "

@@ -60,11 +60,11 @@ def one(root: Path, group: Group, chance: random.Random) -> Verdict:
     for moment in kill(running, root / "runs" / group.killed, group, chance):
         print(f"kill {len(moments) + 1} of {group.kills}: {moment}", flush=True)
         moments.append(moment)
-    code = running.wait()
+    code, said = running.wait(), (root / f"{group.killed}.log").read_text()
     runs = root / "runs" / group.undisturbed, root / "runs" / group.killed
     folders = sorted(path.name for path in (root / "runs").glob(f"*-by-{group.processes}*"))
     if code or whole or folders != [group.killed, group.undisturbed]:
-        print((root / f"{group.killed}.log").read_text())
+        print(said)
         return Verdict(
             False, f"{group.processes} processes: exit codes {whole}, {code}; {', '.join(folders)}"
         )
@@ -72,6 +72,8 @@ def one(root: Path, group: Group, chance: random.Random) -> Verdict:
     sums, other = [digest(run) for run in runs], set(differing(*runs)) - {"metrics.csv"}
     print(f"SHA-256: {sums[0]} undisturbed, {sums[1]} killed")
     kept = sums[0] == sums[1] and not other and not stray_files(runs[1]) and len(moments) == group.kills
+    # The first kill may come before there is a state; after the others the run must not begin anew.
+    kept = kept and "torchrun: going on with" in said and said.count("torchrun: beginning anew") <= 1
     return Verdict(
         kept,
         f"{group.processes} processes, {len(moments)} SIGKILLs: exit code {code}, SHA-256 "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from contextlib import suppress
@@ -31,7 +32,7 @@ async def huge_bodies(server: Server) -> dict[str, Any]:
     """S2: both."""
     figures: dict[str, Any] = {}
     for name, send in (("announced", announced), ("endless", endless)):
-        async with growth(server) as grown:
+        with growth(server) as grown:
             answer = await send(server)
         figures[name] = {
             "status": answer.status,
@@ -82,39 +83,48 @@ async def slow_clients(
 ) -> dict[str, Any]:
     """S3: sockets that trickle heads, bodies, and every tenth the end of a large body; and a client that does not.
 
-    The large ones together are more than the server holds, and come again as soon as they are told to.
+    The large ones together are more than the server holds, and come again as soon as they are told to. The other
+    client asks all the while, and ``asked`` times before and after.
     """
     slow: list[Answer] = []
+    unended: list[float] = []
     large = post(bytes(LARGE))[:-1000]
 
     async def keep_trickling(number: int) -> None:
         begin = large if number % 10 == 9 else post(picture)[: 40 if number % 2 else 200]
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while (started := time.monotonic()) < end:
             answer = await trickle(server, begin, end)
-            if answer is not None:
+            if answer is None:
+                unended.append(time.monotonic() - started)
+            else:
                 slow.append(answer)
                 await asyncio.sleep(float(answer.headers.get("retry-after", 0)))
 
-    async def other() -> list[float]:
-        answers = [await ask(server.port, post(picture)) for _ in range(asked)]
-        return sorted(one.seconds if one.status == 200 else float("inf") for one in answers)
+    async def other(end: float = 0.0) -> list[float]:
+        """Seconds of requests one after another: so many, and on until a moment."""
+        times: list[float] = []
+        while len(times) < asked or time.monotonic() < end:
+            one = await ask(server.port, post(picture))
+            times.append(one.seconds if one.status == 200 else float("inf"))
+        return times
 
-    alone = await other()
-    async with growth(server) as grown:
+    alone, begun = await other(), time.monotonic()
+    with growth(server) as grown:
         trickling = [asyncio.create_task(keep_trickling(number)) for number in range(sockets)]
         await asyncio.sleep(min(5.0, seconds / 2))
-        beside = await other()
+        beside = await other(begun + seconds)
         await asyncio.gather(*trickling)
     # Before and after: the machine's own load changes meanwhile.
-    alone = sorted([*alone, *await other()])
-    p99 = [times[min(len(times) - 1, int(0.99 * len(times)))] for times in (alone, beside)]
+    alone += await other()
+    p99 = [sorted(times)[math.ceil(0.99 * len(times)) - 1] for times in (alone, beside)]
     return {
+        "asked": [len(alone), len(beside)],
         "p99 alone s": round(p99[0], 3),
         "p99 beside s": round(p99[1], 3),
         "refused beside": sum(one == float("inf") for one in beside),
         "ratio": round(p99[1] / p99[0], 2),
         "ends of slow requests": dict(Counter(one.status for one in slow)),
-        "longest slow request s": round(max((one.seconds for one in slow), default=0), 1),
+        "longest slow request s": round(max((*unended, *(one.seconds for one in slow)), default=0), 1),
         "growth MB": round(grown[0] / MEGABYTE, 1),
     }

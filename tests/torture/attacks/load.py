@@ -28,7 +28,7 @@ async def overload(server: Server, picture: bytes, clients: int, each: int) -> d
             scrapes.extend(one.status for one in both)
             await asyncio.sleep(0.2)
 
-    async with growth(server) as grown:
+    with growth(server) as grown:
         watching = asyncio.create_task(monitor())
         answers = [one for many in await asyncio.gather(*(client() for _ in range(clients))) for one in many]
         watching.cancel()

@@ -69,7 +69,7 @@ async def odd_pictures(server: Server) -> dict[str, Any]:
     """S4: status, seconds and growth of each."""
     figures = {}
     for name, content in bombs().items():
-        async with growth(server) as grown:
+        with growth(server) as grown:
             answer = await ask(server.port, post(content, kind="application/octet-stream"))
         figures[name] = {
             "status": answer.status,
