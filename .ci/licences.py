@@ -85,13 +85,13 @@ def stated(distribution: Distribution) -> str:
     name = canonicalize_name(metadata["Name"])
     if name in BY_HAND:
         return BY_HAND[name]
-    if metadata["License-Expression"]:
+    if metadata.get("License-Expression"):
         return str(metadata["License-Expression"])
     kinds = [
         kind.rpartition(" :: ")[2] for kind in metadata.get_all("Classifier") or [] if "License ::" in kind
     ]
     # A field of more lines is the text itself, whose first line tells which.
-    for word in ((metadata["License"] or "").partition("\n")[0].strip(), *kinds):
+    for word in ((metadata.get("License") or "").partition("\n")[0].strip(), *kinds):
         if word:
             return SPDX.get(word.lower(), word)
     return "unknown"
