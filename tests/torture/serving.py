@@ -36,8 +36,8 @@ def overload(place: Place) -> Verdict:
     )
     return Verdict(
         kept,
-        f"{statuses.get(200, 0)} of 200, {statuses.get(503, 0)} of 503 with Retry-After, {f['lost']} lost; "
-        f"{f['growth MB']} MB more; the slowest 200 took {f['slowest 200 s']} s; {sum(f['scrapes'].values())} "
+        f"{statuses.get(200, 0)} answers 200, {statuses.get(503, 0)} answers 503 with Retry-After, "
+        f"{f['lost']} lost; {f['growth MB']} MB more; the slowest 200 took {f['slowest 200 s']} s; {sum(f['scrapes'].values())} "
         "looks at /metrics and health answered meanwhile",
     )
 
@@ -105,8 +105,8 @@ def killed_decoders(place: Place) -> Verdict:
     )
     return Verdict(
         kept,
-        f"{f['kills']} kills, {f['failed']} answers of 503 (the others were idle), "
-        f"{f['statuses'].get(200, 0)} of 200, {f['lost']} lost",
+        f"{f['kills']} kills, {f['failed']} answers 503 (the others were idle), "
+        f"{f['statuses'].get(200, 0)} answers 200, {f['lost']} lost",
     )
 
 
