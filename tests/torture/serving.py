@@ -37,8 +37,8 @@ def overload(place: Place) -> Verdict:
     return Verdict(
         kept,
         f"{statuses.get(200, 0)} answers 200, {statuses.get(503, 0)} answers 503 with Retry-After, "
-        f"{f['lost']} lost; {f['growth MB']} MB more; the slowest 200 took {f['slowest 200 s']} s; {sum(f['scrapes'].values())} "
-        "looks at /metrics and health answered meanwhile",
+        f"{f['lost']} lost; {f['growth MB']} MB more; the slowest 200 took {f['slowest 200 s']} s; "
+        f"{sum(f['scrapes'].values())} looks at /metrics and health answered meanwhile",
     )
 
 
