@@ -97,7 +97,9 @@ def train(
     if not is_first():
         return TrainResult(folder, result, None)
     has_val = data_of(settings).val is not None
-    console.print(f"trained: weights are in {folder}; now evaluation and report", soft_wrap=True, markup=False)
+    console.print(
+        f"trained: weights are in {folder}; now evaluation and report", soft_wrap=True, markup=False
+    )
     best = _measure(result, settings, folder, quiet) if has_val else None
     report_after_training(folder, console)
     console.print(f"run folder: {folder}", soft_wrap=True, markup=False)
