@@ -16,7 +16,7 @@ from foveal.errors import UsageError
 MAX_BYTES = 400_000
 """Of a file. The text that takes longest is read at a million letters a second."""
 MAX_NODES = 12_000
-MOST_NAMES = 20_000
+MOST_NAMES = 15_000
 """Of classes in a data.yaml; the largest set of all, V3Det, has 13,204."""
 MAX_ALIASES = 100
 MAX_DEPTH = 32
