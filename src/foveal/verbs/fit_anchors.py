@@ -142,10 +142,10 @@ def _show(proposal: AnchorProposal, config: Config, console: Console) -> None:
     before, after = proposal.before, proposal.after
     if before.boxes.sampled:
         console.print(before.boxes.sampled, markup=False, soft_wrap=True)
-    table = Table("", "now", "proposed", title="Anchors", title_justify="left")
-    old, new = _figures(before), _figures(after)
-    for name in [*old, *(name for name in new if name not in old)]:
-        table.add_row(name, old.get(name, "-"), new.get(name, "-"))
+    columns = {"now": _figures(before)} | ({"proposed": _figures(after)} if proposal.changes else {})
+    table = Table("", *columns, title="Anchors", title_justify="left")
+    for name in dict.fromkeys(name for column in columns.values() for name in column):
+        table.add_row(name, *(column.get(name, "-") for column in columns.values()))
     console.print(table)
     for reason in proposal.reasons:
         console.print(reason, markup=False, soft_wrap=True)
