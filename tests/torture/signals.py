@@ -169,7 +169,7 @@ def stopped_training(
 def at(life: Command, kind: str, usual: Undisturbed, chance: random.Random) -> str:
     """Wait for a moment of a kind; what it was."""
     if kind == "validating":
-        life.saved_once_more()
+        life.until(life.has_saved)
         rows = life.run / "metrics.csv"
         before = rows.stat().st_size
         life.until(lambda: rows.stat().st_size > before)  # a row is written where a validation begins
