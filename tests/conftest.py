@@ -24,6 +24,12 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
+@pytest.fixture(autouse=True)
+def command_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a test runs in its own process ends with SystemExit, and not the process."""
+    monkeypatch.setattr("foveal.exits.command.end", sys.exit)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of real pictures and weights; the test is skipped where it is absent."""

@@ -21,11 +21,9 @@ from foveal.version import __version__
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Runs the command in this process; its exit code."""
     monkeypatch.setattr(sys, "argv", ["foveal", *arguments])
-    monkeypatch.setattr("foveal.exits._end", sys.exit)
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    code = caught.value.code
-    return 0 if code is None else int(code)
+    return int(caught.value.code or 0)
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -197,77 +195,6 @@ def test_a_reader_that_has_gone_is_no_fault() -> None:
     process.stderr.close()
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "said"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "stopped by SIGTERM")]
-)
-def test_interrupted_while_modules_load(name: str, code: int, said: str) -> None:
-    program = (
-        "import os, signal, sys; from foveal import cli\n"
-        "class Slow:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name == 'foveal.config.schema':\n"
-        f"            try: os.kill(os.getpid(), signal.{name})\n"
-        "            except BaseException: pass\n"  # as some packages do
-        "sys.meta_path.insert(0, Slow()); sys.argv[1:] = ['config', 'schema']; cli.main()"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"foveal: {said}\n")
-
-
-STOPPED = """
-import os, signal, subprocess, sys, tempfile, time
-from foveal.exits import loading, run
-
-def app(standalone_mode):
-    with tempfile.TemporaryDirectory(dir="."):
-        WORK
-        os.kill(os.getpid(), signal.SIGNAL)
-        time.sleep(20)
-    return 0
-
-run(app)
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "code", "said"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "stopped by SIGTERM")]
-)
-def test_a_stopped_command_leaves_nothing(tmp_path: Path, name: str, code: int, said: str) -> None:
-    """Its temporary folder goes; a process that it has forked dies of SIGTERM as any does."""
-    # Python drops a signal that reaches a process before its fork is over, so the child says that it is.
-    fork = (
-        "heard, say = os.pipe(); child = os.fork() or (os.write(say, b'.'), time.sleep(20)); os.read(heard, 1); "
-        "os.kill(child, signal.SIGTERM); print(os.waitpid(child, 0)[1])"
-    )
-    program = STOPPED.replace("SIGNAL", name).replace("WORK", fork)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=100,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (code, "15\n", f"foveal: {said}\n")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_command_that_was_started_deaf_to_ctrl_c_stays_so(tmp_path: Path) -> None:
-    """As a shell starts what a script puts into the background."""
-    program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + STOPPED.replace(
-        "WORK", "with loading(): os.kill(os.getpid(), signal.SIGINT)"
-    ).replace("SIGNAL", "SIGINT").replace("sleep(20)", "sleep(0)")
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=100,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 REFUSED = [
     ("train nosuch.yaml", 2, "nosuch.yaml: no such file"),
     ("train folder", 2, "folder: is a folder"),
@@ -314,7 +241,7 @@ def test_what_cannot_be_is_refused_before_torch_is_loaded(tmp_path: Path) -> Non
     (tmp_path / "folder" / "run").mkdir(parents=True)
     (tmp_path / "folder" / "run" / "config.yaml").write_text("data: {train: {format: shapes}}\n")
     program = (
-        "import sys; from foveal import cli\n"
+        "import sys; from foveal import cli; from foveal.exits import command; command.end = sys.exit\n"
         "class Without:\n"
         "    def find_spec(self, name, *_):\n"
         "        assert name.partition('.')[0] not in ('torch', 'numpy', 'timm'), name\n"

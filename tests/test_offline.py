@@ -43,7 +43,9 @@ sys.addaudithook(shut)
 COMMANDS = """
 import contextlib, io, json, sys
 from foveal.cli import main
+from foveal.exits import command
 
+command.end = sys.exit
 ends = []
 for words in json.load(sys.stdin):
     sys.argv = ["foveal", *words]
@@ -52,7 +54,7 @@ for words in json.load(sys.stdin):
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             main()
     except SystemExit as end:
-        ends.append([end.code or 0, said.getvalue()[-1000:]])
+        ends.append([end.code, said.getvalue()[-1000:]])
 print(json.dumps(ends))
 """
 

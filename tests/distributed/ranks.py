@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SERVER = """
-import atexit, gc, json, os, runpy, sys, torch.distributed
+import gc, json, os, runpy, sys, torch.distributed
 import pytorch_lightning.strategies, torch.utils.tensorboard
 from foveal.cli import main
 from foveal.verbs import train
@@ -40,16 +40,10 @@ for line in sys.stdin:
     if "RANK" in environment:
         os.environ["MASTER_PORT"] = str(store.port)
     sys.argv = ["foveal", *job["arguments"]]
-    try:
-        if job["script"]:
-            runpy.run_path(job["script"], run_name="__main__")
-        else:
-            main()
-    except SystemExit as end:
-        atexit._run_exitfuncs()
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(end.code or 0)
-    os._exit(0)
+    if job["script"]:
+        runpy.run_path(job["script"], run_name="__main__")
+        os._exit(0)
+    main()
 """
 
 

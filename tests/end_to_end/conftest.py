@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 SERVER = """
-import atexit, gc, json, os, resource, sys
+import gc, json, os, resource, sys
 import torch.utils.tensorboard
 from foveal.cli import main
 from foveal.verbs import config, demo, init
@@ -35,15 +35,9 @@ for line in sys.stdin:
     if job["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["largest_file"], resource.RLIM_INFINITY))
     sys.argv = ["foveal", *job["arguments"]]
-    try:
-        main()
-    except SystemExit as end:
-        atexit._run_exitfuncs()
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(end.code or 0)
+    main()
 """
-"""Imports everything once, then forks a process for every command line. Only the start is shared, and the end
-does without the seconds in which Python frees every module."""
+"""Imports everything once, then forks a process for every command line. Only the start is shared."""
 
 
 class Done(NamedTuple):

@@ -1,4 +1,4 @@
-"""R6 whole: ``foveal train`` stopped ten times by SIGTERM or Ctrl-C and gone on with; and the other commands, too.
+"""R6 whole: ``foveal train`` stopped 15 times by SIGTERM or Ctrl-C and gone on with; and the other commands, too.
 
 Ctrl-C goes to every process of the command, as from a terminal; SIGTERM to the one that was started, and once to
 every one, as systemd and SLURM send it. A signal is sent once the command listens: before, Python itself starts.
@@ -28,14 +28,18 @@ KINDS = {
     "saving": 2,
     "every process": 1,
     "twice": 1,
-    "measuring": 1,
+    "measuring": 6,
 }
 """What training is at; ``twice``: a second Ctrl-C soon after the first."""
 STEPS = 240
 PICTURES = 1500
 """For predict and doctor to be at."""
+SIGNALS = 10
+"""Not fewer: on a fast machine the measuring may be over before one is sent."""
 LIMIT = 10.0
 """Seconds."""
+MEASURING = 2.0
+"""Seconds after the last step, of evaluation and report: about as long as they take."""
 
 
 class Stop(NamedTuple):
@@ -49,6 +53,8 @@ class Stop(NamedTuple):
     def faults(self, number: int) -> Iterator[str]:
         """What is not as promised: one line, the code, in time."""
         lines = error_lines(self.text)
+        if self.code == 0 and not lines and "\nrun folder: " in self.text:
+            return  # all was done before it came
         if self.code != 128 + number:
             yield f"exit code {self.code}: {self.text[-300:]}"
         if self.seconds > LIMIT:
@@ -100,10 +106,13 @@ class Command(Life):
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        return Stop(self.process.returncode, time.monotonic() - began, self.said())
+
+    def said(self) -> str:
+        """What it has said until now."""
         with self.log.open("rb") as file:
             file.seek(self._from)
-            text = file.read().decode(errors="replace")
-        return Stop(self.process.returncode, time.monotonic() - began, text)
+            return file.read().decode(errors="replace")
 
 
 def run(place: Place) -> Verdict:
@@ -128,8 +137,8 @@ def run(place: Place) -> Verdict:
         f"{len(stray_files(killed))} stray; {others} signals to predict, evaluate, export, doctor; "
         f"{len(wrong) + len(faults)} faults"
     )
-    kept = same and not other and not wrong and not faults and not stray_files(killed) and validating > 0
-    return Verdict(kept, found)
+    kept = same and not other and not wrong and not faults and not stray_files(killed)
+    return Verdict(kept and validating > 0 and stops >= SIGNALS, found)
 
 
 def stopped_training(
@@ -138,16 +147,19 @@ def stopped_training(
     """Signals that were sent, what was wrong, how many came in a validation, seconds of the slowest end."""
     kinds = [kind for kind, count in KINDS.items() for _ in range(count) if kind != "measuring"]
     chance.shuffle(kinds)
-    wrong, validating, slowest, saved = [], 0, 0.0, 0
-    for count, kind in enumerate([*kinds, "measuring"], start=1):
+    kinds += ["measuring"] * KINDS["measuring"]  # when there is nothing left to train
+    wrong, sent, validating, slowest, saved = [], 0, 0, 0.0, 0
+    for count, kind in enumerate(kinds, start=1):
         life = Command(work, ["train", *words(work)], work / "train.log")
         life.listens()
         interrupt = kind == "twice" or (count % 2 and kind != "every process")
         number = signal.SIGINT if interrupt else signal.SIGTERM
         moment = at(life, kind, usual, chance)
-        if life.process.poll() is not None:
-            wrong.append(f"{kind}: ended by itself with {life.process.returncode}")
-            return count, wrong, validating, slowest
+        over = life.process.poll()
+        if over is not None and (over or kind != "measuring"):
+            wrong.append(f"{kind}: ended by itself with {over}")
+            return sent, wrong, validating, slowest
+        sent += over is None
         end = life.stop(number, kind == "every process", chance.uniform(0, 0.3) if kind == "twice" else None)
         found = [f"signal {count}, {moment}: {fault}" for fault in end.faults(number)]
         # What comes while it trains must lose nothing; a second Ctrl-C gives up what the first would have saved.
@@ -163,7 +175,7 @@ def stopped_training(
         took = f"{end.code} after {end.seconds:.1f} s"
         print(f"signal {count:2}: {number.name} {moment}, {took}, step {saved} saved", flush=True)
     code = Command(work, ["train", *words(work)], work / "train.log").process.wait()
-    return count, [*wrong, *([f"the last --resume ends with {code}"] if code else [])], validating, slowest
+    return sent, [*wrong, *([f"the last --resume ends with {code}"] if code else [])], validating, slowest
 
 
 def at(life: Command, kind: str, usual: Undisturbed, chance: random.Random) -> str:
@@ -174,6 +186,12 @@ def at(life: Command, kind: str, usual: Undisturbed, chance: random.Random) -> s
         before = rows.stat().st_size
         life.until(lambda: rows.stat().st_size > before)  # a row is written where a validation begins
         return "when a validation began"
+    if kind == "measuring":
+        life.until(lambda: "\ntrained: " in life.said(), pause=0.02)
+        seconds = chance.uniform(0, MEASURING)
+        end = time.monotonic() + seconds
+        life.until(lambda: time.monotonic() >= end)
+        return f"measuring, after {seconds:.2f} s"
     plain = {"every process": "working", "twice": "working"}.get(kind, kind)
     return f"{wait(life, plain, usual, chance)}{f', {kind}' if plain != kind else ''}"
 
