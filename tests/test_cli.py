@@ -117,6 +117,7 @@ def test_missing_things(
         (DataError("no pictures"), 3, "no pictures"),
         (DiskError("full"), 5, "full"),
         (Interrupted("stopped at step 3", signal.SIGTERM), 143, "stopped at step 3"),
+        (Interrupted("stopped at step 4", signal.SIGINT), 130, "stopped at step 4"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (PermissionError(13, "Permission denied", "x.json"), 5, "x.json: Permission denied"),
         (

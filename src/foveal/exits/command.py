@@ -32,18 +32,17 @@ def run(app: Callable[..., Any]) -> NoReturn:
     with warnings.catch_warnings(), Interruption() as interruption:
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
-            code = _exit_code(app, debug)
-            if code != INTERRUPTED:  # typer's answer to a KeyboardInterrupt
-                end(code)
+            end(_exit_code(app, debug))
+        except KeyboardInterrupt:
             end(_say(*interruption.told()))
-        except KeyboardInterrupt as error:
-            end(_say(*interruption.told(), error, debug))
 
 
 def _exit_code(app: Callable[..., Any], debug: bool) -> int:
     """Run the app, and say what goes wrong."""
     try:
         code: int | None = app(standalone_mode=False)
+        if code == INTERRUPTED:  # typer's answer to a KeyboardInterrupt
+            raise KeyboardInterrupt
         if sys.stdout is not None:  # as for a program that was started with it closed
             sys.stdout.flush()
         return code or 0
