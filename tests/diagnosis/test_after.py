@@ -192,8 +192,25 @@ def test_a_model_that_has_learned_nothing_is_not_given_other_advice(records: Rec
     result = analysed(records, nowhere, records.labels, scores)
     assert findings(result)[0].rule == "hardly_learned"
     lines = error_lines(result)
-    assert lines[0].startswith("AP50 0.000: the model has learned next to nothing")
+    assert lines[0].startswith(
+        f"AP50 0.000, and 0 of {len(nowhere)} boxes found over the thresholds: the model has"
+    )
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize(("right", "hardly"), [(7, True), (3, False)])
+def test_a_model_whose_scores_are_still_low_is_not_blamed_for_a_handful_of_detections(
+    records: Records, right: int, hardly: bool
+) -> None:
+    """Every seventh box, or every third, is detected, and next to none of them over the thresholds."""
+    boxes, scores = records.boxes + 5000, np.full(len(records.labels), 0.1)
+    boxes[::right] -= 5000
+    scores[::right] = 0.2
+    scores[: 2 * right : right] = 0.8
+    result = analysed(records, boxes, records.labels, scores, stored=dict.fromkeys(HOSTILE, 0.5))
+    found = findings(result)
+    assert (found[0].rule == "hardly_learned") == hardly
+    assert (f"2 of {len(boxes)} boxes found" in found[0].message) == hardly
 
 
 def test_thresholds_that_nothing_passes_are_told_with_the_best_score(records: Records) -> None:

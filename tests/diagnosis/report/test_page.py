@@ -212,6 +212,25 @@ def test_a_run_that_was_still_getting_better_is_told_to_go_on(make_run) -> None:
     assert any("still rising at the end (by 30.0 points" in one.text for one in advice(gather([make_run()])))
 
 
+def test_a_run_that_has_learned_little_is_told_to_go_on_and_not_of_kinds_of_errors(make_run) -> None:
+    folder = make_run()
+    assert "what costs it most" in verdict(gather([folder]))
+    file = folder / "evaluation.json"
+    content = json.loads(file.read_text())
+    little = {
+        "rule": "hardly_learned",
+        "severity": "warning",
+        "message": "AP50 0.01: little",
+        "fix": "train longer",
+    }
+    content["findings"] = [little]
+    file.write_text(json.dumps(content))
+    runs = gather([folder])
+    assert "what costs it most" not in verdict(runs)
+    assert "learned next to nothing so far" in verdict(runs)
+    assert advice(runs)[-1].text == "Train longer."
+
+
 def test_settings_name_what_differs(make_run) -> None:
     runs = gather([make_run("first"), make_run("second", names=("cat", "owl"))])
     assert differences(runs) == [("data.classes", ["[cat, dog]", "[cat, owl]"])]

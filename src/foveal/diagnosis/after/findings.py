@@ -17,6 +17,8 @@ WIDE = 0.05
 CALIBRATION = 0.1
 HARDLY = 0.05
 """AP50 under which the kinds of errors are those of chance."""
+LITTLE, FEW = 0.2, 0.1
+"""AP50, and share of the boxes found over the thresholds, under both of which they are those of a handful."""
 
 MEANING: dict[ErrorKind, str] = {
     "class": "on a box of another class",
@@ -56,12 +58,19 @@ def findings(result: Analysis) -> list[Finding]:
 
 
 def _hardly_learned(result: Analysis) -> list[Finding]:
-    interval = result.intervals.AP50
-    if interval is None or interval.value >= HARDLY:
+    """Then most boxes are detected with scores under the thresholds, which no kind of error counts."""
+    interval, counts = result.intervals.AP50, result.confusion.counts
+    if interval is None:
         return []
-    little = "the model has learned next to nothing, so the kinds of its errors say little"
+    found, boxes = int(counts[:-1, :-1].trace()), int(counts[:-1].sum())
+    if interval.value >= HARDLY and (interval.value >= LITTLE or found >= FEW * boxes):
+        return []
+    text = (
+        f"AP50 {interval.value:.3f}, and {found} of {many(boxes, 'box', 'boxes')} found over the thresholds: the "
+        "model has learned next to nothing, so the kinds of its errors say little"
+    )
     fix = "train longer; where that does not help, foveal doctor CONFIG --overfit names the cause"
-    return [Finding("hardly_learned", "warning", "", f"AP50 {interval.value:.3f}: {little}", fix)]
+    return [Finding("hardly_learned", "warning", "", text, fix)]
 
 
 def _nothing_kept(result: Analysis) -> list[Finding]:

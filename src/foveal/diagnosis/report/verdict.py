@@ -47,7 +47,9 @@ def _one(run: Run) -> str:
     if pictures:
         text += f", on {pictures:,.0f} validation pictures"
     worst = largest_error(run)
-    if worst is not None:
+    if _hardly_learned(run):
+        text += "; it has learned next to nothing so far, and the kinds of its errors say little"
+    elif worst is not None:
         kind, cost = worst
         text += f"; what costs it most is {ERROR_WORDS[kind]} ({cost:.1f} points of AP50)"
     return text + "."
@@ -98,7 +100,7 @@ def advice(runs: Sequence[Run]) -> list[Item]:
         words = "Measure it on labelled pictures: foveal evaluate RUN/best.safetensors --data CONFIG.yaml"
         found.append(Item(words))
     told = [one for one in said(run) if one.fix]
-    if told and told[0].rule == "hardly_learned":
+    if _hardly_learned(run):
         return [*found, Item(sentence(told[0].fix), sentence(told[0].message))]
     urgent = [one for one in told if one.severity != "note"][:2] or told[:1]
     found += [Item(sentence(one.fix), sentence(one.message)) for one in urgent]
@@ -107,6 +109,10 @@ def advice(runs: Sequence[Run]) -> list[Item]:
         found.append(Item(sentence(ADVICE[worst[0]]), f"Against {ERROR_WORDS[worst[0]]}."))
     found += [Item(words) for words in (*_length(run), *_weak_classes(run), *_certainty(run))]
     return found[:MOST_ADVICE]
+
+
+def _hardly_learned(run: Run) -> bool:
+    return [one.rule for one in said(run)[:1]] == ["hardly_learned"]
 
 
 def largest_error(run: Run) -> tuple[str, float] | None:

@@ -75,7 +75,8 @@ def _split(runs: Sequence[Run]) -> Figure:
         bars.sort(key=lambda bar: -(bar.values[0] or 0.0))
     note = (
         "What AP50 would gain were all errors of the kind mended, and nothing else (TIDE, Bolya et al. 2020); "
-        "the kinds do not add up."
+        "the kinds do not add up. Missed is what no detection finds, however low its score: what is found under "
+        "the thresholds stands in the confusion matrix as nothing."
     )
     names, colours = [run.name for run in runs], [run.place for run in runs]
     return bar_chart("Points of AP50 lost by kind of error", bars, names, note=note, colours=colours)
