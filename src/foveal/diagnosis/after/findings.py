@@ -18,7 +18,8 @@ CALIBRATION = 0.1
 HARDLY = 0.05
 """AP50 under which the kinds of errors are those of chance."""
 LITTLE, FEW = 0.2, 0.1
-"""AP50, and share of the boxes found over the thresholds, under both of which they are those of a handful."""
+"""AP50, and share of the boxes found over the thresholds, under both of which they are those of a handful: a
+box that is found under the thresholds counts as no error of any kind."""
 
 MEANING: dict[ErrorKind, str] = {
     "class": "on a box of another class",
@@ -58,17 +59,16 @@ def findings(result: Analysis) -> list[Finding]:
 
 
 def _hardly_learned(result: Analysis) -> list[Finding]:
-    """Then most boxes are detected with scores under the thresholds, which no kind of error counts."""
     interval, counts = result.intervals.AP50, result.confusion.counts
     if interval is None:
         return []
-    found, boxes = int(counts[:-1, :-1].trace()), int(counts[:-1].sum())
-    if interval.value >= HARDLY and (interval.value >= LITTLE or found >= FEW * boxes):
-        return []
-    text = (
-        f"AP50 {interval.value:.3f}, and {found} of {many(boxes, 'box', 'boxes')} found over the thresholds: the "
-        "model has learned next to nothing, so the kinds of its errors say little"
-    )
+    text = f"AP50 {interval.value:.3f}"
+    if interval.value >= HARDLY:
+        found, boxes = int(counts[:-1, :-1].trace()), int(counts[:-1].sum())
+        if interval.value >= LITTLE or found >= FEW * boxes:
+            return []
+        text += f", and {found} of {many(boxes, 'box', 'boxes')} found over the thresholds"
+    text += ": the model has learned next to nothing, so the kinds of its errors say little"
     fix = "train longer; where that does not help, foveal doctor CONFIG --overfit names the cause"
     return [Finding("hardly_learned", "warning", "", text, fix)]
 
