@@ -43,6 +43,35 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
+SameDetections = Callable[[Any, Any, float, float], None]
+
+
+@pytest.fixture(scope="session")
+def same_detections() -> SameDetections:
+    """Asserts that the detections of one picture, or of a batch, are the same but for (pixels, score).
+
+    By label and overlap, as those whose scores are almost equal stand in either order.
+    """
+    from foveal.export.parity import lists_of
+    from foveal.metrics.agreement import Found, Limits, Tolerance, compare_all
+    from foveal.types import BatchDetections
+
+    nothing_excused = Limits(score_thresh=-1.0, nms_thresh=2.0, most=-1)
+
+    def check(found: Any, expected: Any, pixels: float, score: float) -> None:
+        lists = [
+            lists_of(one) if isinstance(one, BatchDetections) else [Found(one.boxes, one.scores, one.labels)]
+            for one in (found, expected)
+        ]
+        if not any(len(one.scores) for both in lists for one in both):
+            return
+        agreement = compare_all(zip(*lists, strict=True), Tolerance(0.0, score, pixels), nothing_excused)
+        assert (agreement.different, agreement.excused) == (0, 0), agreement
+        assert agreement.pairs == sum(len(one.scores) for one in lists[1])
+
+    return check
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium, with a camera that shows a test picture.
