@@ -112,7 +112,7 @@ def advice(runs: Sequence[Run]) -> list[Item]:
 
 
 def _hardly_learned(run: Run) -> bool:
-    return [one.rule for one in said(run)[:1]] == ["hardly_learned"]
+    return [one.rule for one in said(run) if one.fix][:1] == ["hardly_learned"]
 
 
 def largest_error(run: Run) -> tuple[str, float] | None:
