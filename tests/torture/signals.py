@@ -49,12 +49,14 @@ class Stop(NamedTuple):
     seconds: float
     text: str
     """What it said."""
+    too_late: bool
+    """Whether it had said its last line before the signal was sent."""
 
     def faults(self, number: int) -> Iterator[str]:
         """What is not as promised: one line, the code, in time."""
         lines = error_lines(self.text)
-        if self.code == 0 and not lines and "\nrun folder: " in self.text:
-            return  # all was done before it came
+        if self.too_late and self.code == 0 and not lines:
+            return
         if self.code != 128 + number:
             yield f"exit code {self.code}: {self.text[-300:]}"
         if self.seconds > LIMIT:
@@ -92,6 +94,7 @@ class Command(Life):
 
     def stop(self, number: int, everyone: bool = False, again: float | None = None) -> Stop:
         """Send it, and wait for the end. everyone: to each process; again: seconds to a second one."""
+        too_late = "\nrun folder: " in self.said()
         began = time.monotonic()
         loaders = children(self.process.pid) if everyone else []
         for pid in [*loaders, self.process.pid]:
@@ -106,7 +109,7 @@ class Command(Life):
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        return Stop(self.process.returncode, time.monotonic() - began, self.said())
+        return Stop(self.process.returncode, time.monotonic() - began, self.said(), too_late)
 
     def said(self) -> str:
         """What it has said until now."""
