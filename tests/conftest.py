@@ -43,11 +43,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
-SameDetections = Callable[[Any, Any, float, float], None]
-
-
 @pytest.fixture(scope="session")
-def same_detections() -> SameDetections:
+def same_detections() -> Callable[[Any, Any, float, float], None]:
     """Asserts that the detections of one picture, or of a batch, are the same but for (pixels, score).
 
     By label and overlap, as those whose scores are almost equal stand in either order.

@@ -134,6 +134,7 @@ def test_a_stream_gives_each_picture_its_own_tiles(
     pictures = [picture, picture[:128, :128], picture[:, :200]]
     for one, other in zip(predictor.stream(pictures, batch_size=3), map(predictor, pictures), strict=True):
         same_detections(one, other, 1e-2, 1e-4)
+        assert sorted(one.names) == sorted(other.names)
 
 
 def test_int8_is_calibrated_on_tiles(trained: Any, picture: np.ndarray) -> None:

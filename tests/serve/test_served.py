@@ -201,6 +201,7 @@ def test_the_detections_of_the_predictor(
                 theirs = Predictor(trained.best, "cpu", 0.0 if everything else None, tiles=tiles)(path)
                 assert len(mine) > 0 or not everything
                 same_detections(mine, theirs, 1e-3, 1e-5)
+                assert sorted(mine.names) == sorted(theirs.names)
                 assert (mine.height, mine.width) == (theirs.height, theirs.width)
         await served.stop()
 

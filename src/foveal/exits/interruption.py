@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -113,7 +112,7 @@ def end(code: int) -> NoReturn:
         signal.signal(number, lambda *_: os._exit(code))  # its work is done: whoever asks is not made to wait
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # what reads it may have gone
+        with suppress(OSError, ValueError):  # what reads it may have gone
             if stream is not None:
                 stream.flush()
     os._exit(code)
